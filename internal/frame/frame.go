@@ -67,12 +67,15 @@ func text(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
+// Level "better" costs a fifth more time than "default" and is what reaches 8
+// times on CloudTrail (TestRatio); "best" costs seven times more for 3 %.
+//
 // zstd.Encoder.EncodeAll and zstd.Decoder.DecodeAll may be called from many
 // goroutines. Both are made at the first use and never changed.
 var (
 	compressor = sync.OnceValues(func() (*zstd.Encoder, error) {
 		return zstd.NewWriter(nil,
-			zstd.WithEncoderLevel(zstd.SpeedDefault),
+			zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 			zstd.WithWindowSize(4<<20),
 			zstd.WithEncoderConcurrency(0))
 	})
