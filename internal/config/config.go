@@ -1,0 +1,170 @@
+// Package config reads nagare.yaml: it composes what the rooms need to know
+// into one strict file, where an unknown key is an error with its line, and
+// says every mistake at once.
+//
+// It starts nothing, and opens no file but the ones that hold secrets.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"nagare"
+)
+
+// Config is the whole file. Load gives it its defaults.
+type Config struct {
+	Stream    Stream              `yaml:"stream"`
+	Sources   map[string]Source   `yaml:"sources"`
+	Rules     Dirs                `yaml:"rules"`
+	Mappings  Dirs                `yaml:"mappings"`
+	Receivers map[string]Receiver `yaml:"receivers"`
+	Routes    []Route             `yaml:"routes"`
+	Coord     Coord               `yaml:"coord"`
+	Lake      Lake                `yaml:"lake"`
+	SQL       SQL                 `yaml:"sql"`
+	Limits    Limits              `yaml:"limits"`
+}
+
+// Stream says which streams hold the events: NAME, and NAME-bulk for what is
+// old when it arrives.
+type Stream struct {
+	// Name is the stream's name; the default is nagare.
+	Name string `yaml:"name"`
+	// Shards is how many shards a stream gets when it is made; the default is
+	// 1. An existing stream keeps what it has.
+	Shards int `yaml:"shards"`
+	// Retention is how long records stay readable; the default is 24h, the
+	// least that Kinesis has.
+	Retention time.Duration `yaml:"retention"`
+}
+
+// Source says how a sender proves itself.
+type Source struct {
+	// Auth is nil when the file does not say: up then makes a token.
+	Auth *Auth `yaml:"auth"`
+	// Ack is when a delivery is acknowledged. This version knows "kinesis":
+	// when it is on the stream.
+	Ack string `yaml:"ack"`
+}
+
+// Auth is one way to prove who sends. Kind is header or basic.
+type Auth struct {
+	Kind string `yaml:"kind"`
+	// Name is the header's name, for kind header.
+	Name string `yaml:"name"`
+	// User is the user, for kind basic.
+	User string `yaml:"user"`
+	// Secret is the header's value, or the password.
+	Secret Secret `yaml:"secret"`
+}
+
+// Dirs names folders of files that add to the embedded ones. Relative names
+// are relative to the configuration file.
+type Dirs struct {
+	Dirs []string `yaml:"dirs"`
+}
+
+// Receiver is somewhere alerts go.
+type Receiver struct {
+	Slack *Slack `yaml:"slack"`
+}
+
+// Slack is a channel: a bot token and a channel, or an incoming webhook.
+type Slack struct {
+	Token   Secret `yaml:"token"`
+	Channel string `yaml:"channel"`
+	Webhook Secret `yaml:"webhook"`
+	// API is the base of Slack's API; the default is https://slack.com/api/.
+	API string `yaml:"api"`
+}
+
+// Route sends the alerts for which When holds to receivers. When is CEL over
+// alert, with the fields that `nagare alerts show --format json` prints.
+type Route struct {
+	When string   `yaml:"when"`
+	To   []string `yaml:"to"`
+}
+
+// Coord says where leases, the ledger and alert rows are kept.
+type Coord struct {
+	Kind string `yaml:"kind"`
+}
+
+// Lake says where the lake is and how often it gets new files.
+type Lake struct {
+	// Dir is the lake's folder; the default is lake in the data folder.
+	Dir string `yaml:"dir"`
+	// Flush is how long events wait for a file; the default is 1h, up has its
+	// own.
+	Flush time.Duration `yaml:"flush"`
+	// OCSF is the schema version of the lake; this version knows 1.3.0.
+	OCSF string `yaml:"ocsf"`
+}
+
+// SQL says what answers queries.
+type SQL struct {
+	Engine string `yaml:"engine"`
+}
+
+// Limits bound a delivery.
+type Limits struct {
+	// Body is the largest body as sent; the default is 10MiB.
+	Body Size `yaml:"body"`
+	// Decompressed is the largest body after decompression; the default is
+	// 64MiB.
+	Decompressed Size `yaml:"decompressed"`
+	// Depth is how deep JSON may nest; the default is 64.
+	Depth int `yaml:"depth"`
+}
+
+// Default is the configuration without a file.
+func Default() Config {
+	return Config{
+		Stream: Stream{Name: "nagare", Shards: 1, Retention: 24 * time.Hour},
+		Coord:  Coord{Kind: "sqlite"},
+		Lake:   Lake{Flush: time.Hour, OCSF: "1.3.0"},
+		SQL:    SQL{Engine: "duckdb"},
+		Limits: Limits{Body: 10 << 20, Decompressed: 64 << 20, Depth: 64},
+	}
+}
+
+// Load reads a configuration file. Without problems the Config is good; the
+// problems are all there are. sources are the names that have a mapping.
+func Load(name string, sources []string) (Config, []nagare.Problem) {
+	const maxBytes = 1 << 20
+	info, err := os.Stat(name)
+	if err == nil && info.Size() > maxBytes {
+		err = fmt.Errorf("%d bytes, more than the %d a configuration may have", info.Size(), maxBytes)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return Config{}, []nagare.Problem{{File: name, Code: "unreadable", Message: err.Error(),
+			Suggestion: "name another file with --config, or leave it out to run on the defaults"}}
+	}
+	return Parse(name, data, sources)
+}
+
+// Parse reads the bytes of a configuration file called name.
+func Parse(name string, data []byte, sources []string) (Config, []nagare.Problem) {
+	c := Default()
+	doc := decode(name, data, &c)
+	check(&c, doc, sources)
+	base := filepath.Dir(name)
+	for _, dirs := range [][]string{c.Rules.Dirs, c.Mappings.Dirs} {
+		for i, d := range dirs {
+			if !filepath.IsAbs(d) {
+				dirs[i] = filepath.Join(base, d)
+			}
+		}
+	}
+	if c.Lake.Dir != "" && !filepath.IsAbs(c.Lake.Dir) {
+		c.Lake.Dir = filepath.Join(base, c.Lake.Dir)
+	}
+	return c, doc.problems
+}

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+var sources = []string{"datadog", "defender", "okta"}
+
+func TestParse(t *testing.T) {
+	t.Setenv("DD_TOKEN", "s3cret-value")
+	c, problems := Parse("conf/nagare.yaml", []byte(`
+stream: {name: sec, shards: 4, retention: 48h}
+sources:
+  datadog: {auth: {kind: header, name: X-Nagare-Token, secret: "env:DD_TOKEN"}, ack: kinesis}
+  okta: {auth: {kind: basic, user: okta, secret: in-place}}
+rules: {dirs: [rules]}
+receivers: {identity: {slack: {webhook: "http://127.0.0.1:1/hook"}}}
+routes: [{when: "alert.severity_id >= 4", to: [identity]}]
+lake: {flush: 5m}
+limits: {body: 1MiB, depth: 32}
+`), sources)
+	if len(problems) != 0 {
+		t.Fatalf("problems: %v", problems)
+	}
+	if c.Stream.Shards != 4 || c.Lake.Flush != 5*time.Minute || c.Limits.Body != 1<<20 || c.Limits.Decompressed != 64<<20 {
+		t.Errorf("got %+v", c)
+	}
+	if got := c.Sources["datadog"].Auth.Secret.Reveal(); got != "s3cret-value" {
+		t.Errorf("secret is %q", got)
+	}
+	if c.Rules.Dirs[0] != "conf/rules" {
+		t.Errorf("rules dir is %q, want it beside the file", c.Rules.Dirs[0])
+	}
+	if s := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(s, "s3cret-value") {
+		t.Error("the secret prints")
+	}
+}
+
+// TestMistakes holds that every mistake of one file is reported at once, each
+// with its line.
+func TestMistakes(t *testing.T) {
+	_, problems := Parse("nagare.yaml", []byte(`stream: {nam: x, retention: 3h}
+sources:
+  dtadog: {}
+  okta: {ack: spool, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
+heartbeat: {url: "x"}
+lake: {flush: soon}
+receivers: {a: {slack: {token: x}}, b: {}}
+routes: [{when: "true", to: [c]}, {to: []}]
+coord: {kind: dynamodb}
+limits: {body: 10 potatoes}
+`), sources)
+	var all []string
+	for _, p := range problems {
+		all = append(all, p.String())
+		if p.Line == 0 {
+			t.Errorf("no line: %s", p)
+		}
+	}
+	text := strings.Join(all, "\n")
+	for _, want := range []string{
+		`nagare.yaml:1:10: unknown key "stream.nam"; did you mean "name"?`,
+		"stream.retention is 3h0m0s; use whole hours",
+		`no mapping is for source "dtadog"; did you mean "datadog"?`,
+		`sources.okta.ack "spool" is unknown`,
+		`"a b" is no header's name`,
+		"the environment has no NAGARE_NO_SUCH",
+		`nagare.yaml:5:1: unknown key "heartbeat"; this version does not have it yet`,
+		"soon",
+		"has a token and no channel",
+		`receiver "b" says nothing`,
+		`route 1 goes to "c", which is no receiver`,
+		"route 2 goes nowhere",
+		`coord.kind "dynamodb" is unknown`,
+		"10 potatoes",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no problem says %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("all problems:\n%s", text)
+	}
+}
+
+func TestBroken(t *testing.T) {
+	for _, data := range []string{"a: [", "- x", "stream: 3", "\x00"} {
+		if _, problems := Parse("x.yaml", []byte(data), sources); len(problems) == 0 {
+			t.Errorf("%q has no problem", data)
+		}
+	}
+	if _, problems := Load(t.TempDir()+"/none.yaml", sources); len(problems) != 1 {
+		t.Errorf("missing file: %v", problems)
+	}
+	if c, problems := Parse("x.yaml", nil, sources); len(problems) != 0 || c.Stream.Name != "nagare" {
+		t.Errorf("empty file: %v %v", c, problems)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("stream: {name: x}\nsources: {okta: {ack: kinesis}}"))
+	f.Add([]byte("routes: [{to: [a]}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		Parse("fuzz.yaml", data, sources) // must not panic
+	})
+}
