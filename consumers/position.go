@@ -1,0 +1,176 @@
+package consumers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"nagare"
+	"nagare/internal/coord"
+)
+
+// A Start says where an application begins in shards that it has no
+// checkpoint for. The zero Start is the oldest record kept, and what every
+// shard made later by resharding starts with in any case.
+type Start struct {
+	// Time starts at the records that arrived then or later.
+	Time time.Time `json:"time,omitzero"`
+	// Shard and Seq start one shard at a record, inclusive. Only that shard
+	// and the shards made of it are read.
+	Shard string `json:"shard,omitempty"`
+	Seq   string `json:"seq,omitempty"`
+	// App starts every shard where this application's checkpoint is.
+	App string `json:"app,omitempty"`
+}
+
+// IsZero says whether s is the oldest record kept.
+func (s Start) IsZero() bool { return s == Start{} }
+
+// String returns s as ParsePosition takes it.
+func (s Start) String() string {
+	switch {
+	case s.Shard != "":
+		return "seq:" + s.Shard + ":" + s.Seq
+	case s.App != "":
+		return "app:" + s.App
+	case !s.Time.IsZero():
+		return s.Time.Format(time.RFC3339Nano)
+	}
+	return "TRIM_HORIZON"
+}
+
+func (s Start) check() error {
+	n := 0
+	if !s.Time.IsZero() {
+		n++
+	}
+	if s.Shard != "" || s.Seq != "" {
+		n++
+		if s.Shard == "" || !nagare.ValidSeq(s.Seq) {
+			return fmt.Errorf("start at shard %q, sequence number %q: not a position", s.Shard, s.Seq)
+		}
+	}
+	if s.App != "" {
+		n++
+		if !validApp.MatchString(s.App) {
+			return fmt.Errorf("start where application %q is: not a name", s.App)
+		}
+	}
+	if n > 1 {
+		return errors.New("start: a time, a sequence number or an application, not several")
+	}
+	return nil
+}
+
+// ParsePosition reads a position as the command line takes it: an RFC 3339
+// time, -DURATION before now, TRIM_HORIZON, seq:SHARD:NUMBER or app:NAME.
+func ParsePosition(text string, now time.Time) (Start, error) {
+	var s Start
+	switch {
+	case text == "TRIM_HORIZON":
+		return s, nil
+	case strings.HasPrefix(text, "seq:"):
+		var ok bool
+		if s.Shard, s.Seq, ok = strings.Cut(text[len("seq:"):], ":"); !ok || s.Shard == "" {
+			return Start{}, fmt.Errorf("position %q: want seq:SHARD:NUMBER", text)
+		}
+	case strings.HasPrefix(text, "app:"):
+		if s.App = text[len("app:"):]; s.App == "" {
+			return Start{}, fmt.Errorf("position %q: want app:NAME", text)
+		}
+	default:
+		t, err := parseTime(text, now)
+		if err != nil {
+			return Start{}, err
+		}
+		s.Time = t
+	}
+	if err := s.check(); err != nil {
+		return Start{}, fmt.Errorf("position %q: %w", text, err)
+	}
+	return s, nil
+}
+
+// ParseEnd reads the end of a replay: an RFC 3339 time, -DURATION before now,
+// or "tip" (also ""), which is now: what has arrived when the replay starts.
+func ParseEnd(text string, now time.Time) (time.Time, error) {
+	if text == "" || text == "tip" {
+		return now, nil
+	}
+	return parseTime(text, now)
+}
+
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if strings.HasPrefix(text, "-") {
+		if d, err := time.ParseDuration(text[1:]); err == nil && d >= 0 {
+			return now.Add(-d), nil
+		}
+	} else if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf("position %q: want a time as 2006-01-02T15:04:05Z, a duration as -1h30m, TRIM_HORIZON, seq:SHARD:NUMBER or app:NAME", text)
+}
+
+// startRow is the sort of the row, among the leases of an application, that
+// keeps its Start.
+const startRow = "@start"
+
+// pinStart settles where the application begins: at its very first start by
+// the configuration, later by what was kept then. So "start where that
+// application is" means one moment, not a new one after each restart.
+func pinStart(ctx context.Context, l *leases, want Start, stream string) (Start, error) {
+	var kept Start
+	_, err := coord.GetJSON(ctx, l.store, l.part, startRow, &kept)
+	switch {
+	case err == nil && !want.IsZero() && kept.String() != want.String():
+		return Start{}, permanent{fmt.Errorf("the application began at %s and cannot begin at %s: use another name for it", kept, want)}
+	case err == nil:
+		return kept, nil
+	case !errors.Is(err, coord.ErrNotFound):
+		return Start{}, err
+	}
+	if want.App != "" {
+		if err := copyCheckpoints(ctx, l, want.App, stream); err != nil {
+			return Start{}, fmt.Errorf("start where %s is: %w", want.App, err)
+		}
+	}
+	// Last, so that a copy cut short is finished at the next start.
+	_, err = coord.PutJSON(ctx, l.store, l.part, startRow, want, 0)
+	if errors.Is(err, coord.ErrConflict) {
+		return pinStart(ctx, l, want, stream) // another worker was faster
+	}
+	return want, err
+}
+
+// copyCheckpoints gives the application the checkpoints of another one.
+func copyCheckpoints(ctx context.Context, l *leases, app, stream string) error {
+	rows, err := coord.All(ctx, l.store, leasePart(app, stream))
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, r := range rows {
+		if r.Sort == startRow {
+			continue
+		}
+		var row leaseRow
+		if err := json.Unmarshal(r.Value, &row); err != nil {
+			return fmt.Errorf("lease of %s: %w", r.Sort, err)
+		}
+		n++
+		if row.Checkpoint == "" {
+			continue
+		}
+		row = leaseRow{Checkpoint: row.Checkpoint, Arrived: row.Arrived, Updated: time.Now().UTC()}
+		if _, err := coord.PutJSON(ctx, l.store, l.part, r.Sort, row, 0); err != nil && !errors.Is(err, coord.ErrConflict) {
+			return err
+		}
+	}
+	if n == 0 {
+		return permanent{errors.New("there is no such application on this stream")}
+	}
+	return nil
+}

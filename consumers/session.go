@@ -1,0 +1,408 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"nagare"
+)
+
+var (
+	errStopping = errors.New("the consumer is stopping")
+	errReached  = errors.New("the end that was asked for is reached")
+	errStopLong = errors.New("the time to stop is up")
+)
+
+// A session is one tenure on one shard: its lease, its stage, its pump, and
+// where it reads. It is made when the lease is taken and closed when the KCL's
+// consumer of the shard has returned, however that came about.
+type session struct {
+	run   *runner
+	lease *lease
+	shard Shard
+	state *shardState
+	dec   decoder
+
+	// ctx is over when the lease is lost, or when a stop has taken too long.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup // of the lease's keeper and the pump
+
+	pump       *pump // nil until open
+	subscribed bool  // the KCL's goroutine alone looks at these two
+
+	mu      sync.Mutex
+	start   types.StartingPosition // where to read if nothing was read yet
+	after   string                 // the last record that was read
+	reached bool                   // Config.End
+
+	poll poller
+}
+
+func newSession(r *runner, le *lease, info shardInfo) *session {
+	s := &session{run: r, lease: le, shard: Shard{
+		App: r.cfg.App, Stream: r.stream.id, StreamName: r.stream.name, ID: info.id,
+		Parents: info.parents, Epoch: le.epoch, HashFrom: info.from, HashTo: info.to,
+	}}
+	s.state = r.cfg.Monitor.add(info.id, le.epoch)
+	s.dec = decoder{shard: &s.shard, source: r.cfg.DefaultSource, counter: s.state.counter}
+	// Not under the context of Run: when that is over there is still to flush.
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.ctx))
+	s.wg.Go(func() { le.keep(s.ctx) })
+	s.wg.Go(func() {
+		select {
+		case <-le.lost:
+			s.state.counter.lost.Add(1)
+			s.cancel(errLeaseLost)
+		case <-s.ctx.Done():
+		}
+	})
+	return s
+}
+
+// over says why no more should be read, or nil.
+func (s *session) over() error {
+	switch {
+	case s.ctx.Err() != nil:
+		return context.Cause(s.ctx)
+	case s.isReached():
+		return errReached
+	case s.run.isStopping():
+		return errStopping
+	}
+	return nil
+}
+
+func (s *session) isReached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reached
+}
+
+// sleep waits, but not longer than there is a reason to read.
+func (s *session) sleep(d time.Duration) error {
+	if d <= 0 {
+		return s.over()
+	}
+	select {
+	case <-time.After(d):
+	case <-s.ctx.Done():
+	case <-s.run.stopping:
+	}
+	return s.over()
+}
+
+// open makes the stage, asks it where to begin, and starts the pump. It is
+// called once, before the first read, by the KCL's goroutine of the shard.
+func (s *session) open() error {
+	if s.pump != nil {
+		return nil
+	}
+	var stage Stage
+	var from nagare.Position
+	for try := 0; ; try++ {
+		err := protect(func() (err error) {
+			if stage == nil {
+				if stage, err = s.run.cfg.NewStage(s.shard); err != nil {
+					return err
+				}
+			}
+			from, err = stage.Open(s.ctx, s.shard)
+			if err == nil && from.Seq != "" && !nagare.ValidSeq(from.Seq) {
+				err = errors.New("the stage asks for position " + from.Seq)
+			}
+			return err
+		})
+		s.state.trying("open", err)
+		if err == nil {
+			break
+		}
+		over := s.over()
+		if over == nil {
+			s.state.counter.retries.Add(1)
+			s.run.log.Warn("stage retried", "op", "open", "shard", s.shard.ID, "try", try+1, "err", err)
+			over = s.sleep(backoff(try, 100*time.Millisecond, 15*time.Second))
+		}
+		if over != nil {
+			if stage != nil {
+				stage.Drop()
+			}
+			return over
+		}
+	}
+	s.start, s.after = s.begin(from.Seq)
+	s.run.log.Info("shard opened", "shard", s.shard.ID, "epoch", s.shard.Epoch, "from", string(s.start.Type), "seq", aws.ToString(s.start.SequenceNumber))
+	p := &pump{
+		stage:      stage,
+		queue:      newQueue(s.run.cfg.QueueBytes, s.run.cfg.QueueChunks, s.state),
+		state:      s.state,
+		log:        s.run.log,
+		flushEvery: s.run.cfg.FlushEvery,
+		flushBytes: s.run.cfg.FlushBytes,
+		checkpoint: s.checkpoint,
+		stop:       s.run.stopping,
+		finish:     make(chan struct{}),
+		done:       make(chan struct{}),
+		to:         nagare.Position{Stream: s.shard.Stream, Shard: s.shard.ID, Seq: s.after},
+	}
+	s.pump = p
+	s.wg.Go(func() { p.run(s.ctx) })
+	return nil
+}
+
+// begin turns what the stage wants, or else the checkpoint, or else the
+// configured start, into a position of the stream.
+func (s *session) begin(want string) (types.StartingPosition, string) {
+	seq := want
+	if seq == "" {
+		seq = s.lease.stored()
+	}
+	start := s.run.start
+	switch {
+	case seq != "" && nagare.CompareSeq(seq, "0") > 0:
+		return types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: &seq}, seq
+	case seq != "": // "0": the stage wants all there is
+	case start.Shard == s.shard.ID:
+		return types.StartingPosition{Type: types.ShardIteratorTypeAtSequenceNumber, SequenceNumber: &start.Seq}, ""
+	case !start.Time.IsZero():
+		// Right for children too: one born later is read whole.
+		return types.StartingPosition{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: &start.Time}, ""
+	}
+	return types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}, ""
+}
+
+// position is where the next read begins.
+func (s *session) position() types.StartingPosition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.after == "" {
+		return s.start
+	}
+	after := s.after
+	return types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: &after}
+}
+
+// received notes what the stream answered, and returns the records to pass on:
+// cut at Config.End, disarmed for the KCL. continued is where the stream says
+// that it would go on, or ""; closed, that these are the shard's last records.
+func (s *session) received(records []types.Record, behind *int64, continued string, closed bool) []types.Record {
+	lag := time.Duration(aws.ToInt64(behind)) * time.Millisecond
+	reached := false
+	if end := s.run.cfg.End; !end.IsZero() {
+		for i := range records {
+			if !aws.ToTime(records[i].ApproximateArrivalTimestamp).Before(end) {
+				records, reached = records[:i], true
+				break
+			}
+		}
+		reached = reached || !closed && behind != nil && s.beyond(end, lag)
+	}
+	size := 0
+	for i := range records {
+		size += len(records[i].Data)
+	}
+	s.state.read(size, lag)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reached = s.reached || reached
+	if n := len(records); n > 0 {
+		s.after = aws.ToString(records[n-1].SequenceNumber)
+	}
+	// A quiet shard moves on too: else what was read before could be trimmed
+	// and the old place with it.
+	if continued != "" && !reached && nagare.ValidSeq(continued) && nagare.CompareSeq(continued, s.after) > 0 {
+		s.after = continued
+	}
+	return disarm(records)
+}
+
+// beyond says whether nothing more will come that arrived before end, here or
+// in a child: what was read goes up to lag ago, and the shard was still open
+// at end. (A closed shard is read to its last record, and then its children.)
+func (s *session) beyond(end time.Time, lag time.Duration) bool {
+	tip := time.Now().Add(-lag)
+	if tip.Before(end) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+	defer cancel()
+	_, shards, err := s.run.topology.get(ctx, time.Since(end))
+	info, ok := shards[s.shard.ID]
+	return err == nil && ok && !info.closed
+}
+
+// take is called by the KCL with records that have passed through it.
+func (s *session) take(records []types.Record) error {
+	return s.dec.decode(records, func(c chunk) error { return s.pump.queue.put(s.ctx, s.pump.done, c) })
+}
+
+// finishShard flushes and checkpoints a shard that was read to its end. It
+// returns when that is done, or cannot be.
+func (s *session) finishShard() {
+	if s.pump.queue.put(s.ctx, s.pump.done, chunk{end: true}) == nil {
+		<-s.pump.done
+	}
+}
+
+// checkpoint is the pump's.
+func (s *session) checkpoint(ctx context.Context, to nagare.Position, end bool) error {
+	seq := to.Seq
+	if end {
+		seq = shardEnd
+	}
+	if seq == "" {
+		return nil
+	}
+	err := s.lease.checkpoint(ctx, seq, to.Arrived)
+	if errors.Is(err, errBackwards) {
+		// The stage began before the checkpoint, at a ledger of its own.
+		s.run.log.Debug("checkpoint not moved back", "shard", s.shard.ID, "seq", seq)
+		return nil
+	}
+	return err
+}
+
+// close ends the session: what was processed is flushed if that is possible,
+// the stage is dropped, the lease is given back.
+func (s *session) close() {
+	over := s.over()
+	if s.pump != nil {
+		switch {
+		case errors.Is(over, errReached):
+			close(s.pump.finish)
+		case over == nil:
+			// The reader gave up without being told to (the shard is gone from
+			// the stream). What was processed counts.
+			close(s.pump.finish)
+		}
+		<-s.pump.done
+	}
+	clean := s.pump != nil && s.pump.clean && s.ctx.Err() == nil
+	// A last word to the store is short, and not under a context that is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), time.Second)
+	defer cancel()
+	if clean && !s.pump.ended && s.isReached() {
+		if err := s.lease.reached(ctx, s.run.cfg.End); err != nil {
+			s.run.log.Warn("end not stored", "shard", s.shard.ID, "err", err)
+		}
+	}
+	s.cancel(errOver)
+	s.wg.Wait()
+	if err := s.lease.release(ctx); err != nil && !errors.Is(err, errLeaseLost) {
+		s.run.log.Warn("lease not given back", "shard", s.shard.ID, "err", err)
+	}
+	if s.pump != nil && s.pump.ended {
+		s.run.topology.expire()
+	}
+	s.run.cfg.Monitor.remove(s.state)
+	s.run.log.Info("shard closed", "shard", s.shard.ID, "epoch", s.shard.Epoch, "finished", s.pump != nil && s.pump.ended, "clean", clean)
+}
+
+// A poller reads a shard with GetRecords, at the pace that the stream allows.
+type poller struct {
+	iterator *string
+	next     time.Time // when the next call may be made
+	perRec   float64   // bytes, on average
+}
+
+const (
+	// A shard allows five reads a second, and two megabytes. (More of either
+	// and the KCL would sleep for whole seconds.)
+	readEvery = 205 * time.Millisecond
+	readBytes = 380 << 10
+	readRate  = 1_950_000 // a second
+)
+
+// getRecords answers the KCL's GetRecords. Errors of the stream do not leave
+// it: it tries again until it has an answer or there is no reason to.
+func (s *session) getRecords() (*kinesis.GetRecordsOutput, error) {
+	p := &s.poll
+	for try := 0; ; try++ {
+		if err := s.sleep(time.Until(p.next)); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		out, err := s.readOnce()
+		if err == nil {
+			size := 0
+			for i := range out.Records {
+				size += len(out.Records[i].Data)
+			}
+			if n := len(out.Records); n > 0 {
+				p.perRec = 0.7*p.perRec + 0.3*float64(size)/float64(n)
+			}
+			// Both limits are shared by all who poll.
+			cost := time.Duration(float64(size) / readRate * float64(time.Second))
+			p.next = began.Add(max(readEvery, cost) * time.Duration(s.run.cfg.Pollers))
+			p.iterator = out.NextShardIterator
+			answer := &kinesis.GetRecordsOutput{
+				Records:            s.received(out.Records, out.MillisBehindLatest, "", p.iterator == nil),
+				MillisBehindLatest: aws.Int64(aws.ToInt64(out.MillisBehindLatest)), // the KCL needs one
+			}
+			if p.iterator != nil || s.isReached() {
+				answer.NextShardIterator = &s.shard.ID // its iterator: see the wall
+			}
+			return answer, nil
+		}
+		if over := s.over(); over != nil {
+			return nil, over
+		}
+		if gone := s.readFailed(err, try); gone != nil {
+			return nil, gone
+		}
+		var expired *types.ExpiredIteratorException
+		if errors.As(err, &expired) {
+			p.iterator = nil // a new one, from the last record that was read
+		}
+		p.next = time.Now().Add(backoff(try, 200*time.Millisecond, 5*time.Second))
+	}
+}
+
+func (s *session) readOnce() (*kinesis.GetRecordsOutput, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
+	defer cancel()
+	defer context.AfterFunc(s.run.ctx, cancel)()
+	p := &s.poll
+	if p.iterator == nil {
+		at := s.position()
+		out, err := s.run.reader.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
+			StreamName: &s.shard.StreamName, ShardId: &s.shard.ID,
+			ShardIteratorType: at.Type, StartingSequenceNumber: at.SequenceNumber, Timestamp: at.Timestamp,
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.iterator = out.ShardIterator
+	}
+	limit := int32(10) // until we know how large the records are
+	if p.perRec > 0 {
+		limit = int32(min(max(readBytes/p.perRec, 1), 10000))
+	}
+	return s.run.reader.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: p.iterator, Limit: &limit},
+		func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
+}
+
+// readFailed counts and logs a failed read. It returns an error if the shard
+// is gone, so that trying again is of no use.
+func (s *session) readFailed(err error, try int) error {
+	s.state.counter.readErrors.Add(1)
+	s.state.trying("read", err)
+	if try == 3 || try > 3 && try%20 == 0 { // a throttled read now and then is normal
+		s.run.log.Warn("read retried", "shard", s.shard.ID, "try", try+1, "err", err)
+	}
+	var notFound *types.ResourceNotFoundException
+	if errors.As(err, &notFound) {
+		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+		defer cancel()
+		if _, ok, lerr := s.run.topology.shard(ctx, s.shard.ID); lerr == nil && !ok {
+			return err
+		}
+	}
+	return nil
+}
