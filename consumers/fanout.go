@@ -1,12 +1,16 @@
 package consumers
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
@@ -125,7 +129,7 @@ func (sub *subscription) subscribe() (*kinesis.SubscribeToShardOutput, context.C
 	// a time limit of its own.
 	ctx, cancel := context.WithCancel(sub.ctx)
 	slow := time.AfterFunc(silence, cancel)
-	out, err := sub.s.run.subscriber.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
+	out, err := sub.s.run.subscriber().SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
 		ConsumerARN: &sub.s.run.consumerARN, ShardId: &sub.s.shard.ID, StartingPosition: &at,
 	})
 	if !slow.Stop() && err == nil {
@@ -184,4 +188,51 @@ func (sub *subscription) pass(stream *kinesis.SubscribeToShardEventStream) error
 			return io.EOF
 		}
 	}
+}
+
+// subscriber returns a client for one subscription. The SDK's decoder of event
+// streams belongs to the client and keeps one buffer (smithy-go v1.28.9,
+// internal/eventstream/codec.go): two subscriptions of one client write into
+// each other's events.
+func (r *runner) subscriber() *kinesis.Client {
+	return kinesis.NewFromConfig(r.cfg.Kinesis, func(o *kinesis.Options) {
+		o.HTTPClient = r.subscribeHTTP
+		o.Retryer = aws.NopRetryer{} // the loop retries, with an eye on the lease
+	})
+}
+
+// subscribeHTTP makes the HTTP client of subscriptions of the configured one.
+// Each gets a connection of its own.
+func subscribeHTTP(c kinesis.HTTPClient) kinesis.HTTPClient {
+	if c == nil {
+		c = awshttp.NewBuildableClient()
+	}
+	if b, ok := c.(*awshttp.BuildableClient); ok {
+		c = b.WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
+	}
+	return ownBody{c}
+}
+
+// ownBody gives a request a body that the SDK does not close. It closes it as
+// soon as the answer begins, and net/http, which may then be about to look
+// whether more of it follows, takes that for a failure and cuts the connection
+// and the subscription on it. (A near server is fast enough for this.)
+type ownBody struct{ c kinesis.HTTPClient }
+
+// maxSubscribeBody is far more than such a request has.
+const maxSubscribeBody = 1 << 20
+
+// Do implements kinesis.HTTPClient.
+func (o ownBody) Do(req *http.Request) (*http.Response, error) {
+	if req.Body == nil {
+		return o.c.Do(req)
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxSubscribeBody))
+	if err != nil {
+		return nil, fmt.Errorf("read the request to subscribe: %w", err)
+	}
+	own := req.Clone(req.Context())
+	own.Body = io.NopCloser(bytes.NewReader(body))
+	own.GetBody = nil
+	return o.c.Do(own)
 }

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go"
 	"github.com/segmentio/ksuid"
@@ -76,12 +73,11 @@ type runner struct {
 	stream streamInfo
 	start  Start
 
-	// reader is for everything but subscriptions, which get connections of
-	// their own: one that was cut off must not be used again.
-	reader, subscriber *kinesis.Client
-	consumerARN        string
-	topology           *topology
-	leases             *leases
+	reader        *kinesis.Client    // for everything but subscriptions
+	subscribeHTTP kinesis.HTTPClient // for these
+	consumerARN   string
+	topology      *topology
+	leases        *leases
 
 	// stopping is closed when nothing more is to be read.
 	stopping chan struct{}
@@ -102,16 +98,7 @@ func (r *runner) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beginTime)
 	defer cancel()
 	r.reader = kinesis.NewFromConfig(r.cfg.Kinesis)
-	r.subscriber = kinesis.NewFromConfig(r.cfg.Kinesis, func(o *kinesis.Options) {
-		c, ok := o.HTTPClient.(*awshttp.BuildableClient)
-		if o.HTTPClient == nil {
-			c, ok = awshttp.NewBuildableClient(), true
-		}
-		if ok {
-			o.HTTPClient = c.WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
-		}
-		o.Retryer = aws.NopRetryer{} // the session retries, with an eye on its lease
-	})
+	r.subscribeHTTP = subscribeHTTP(r.cfg.Kinesis.HTTPClient)
 	for try := 0; ; try++ {
 		err := r.tryBegin(ctx)
 		if err == nil || ctx.Err() != nil || !retryable(err) {
