@@ -99,6 +99,12 @@ func (l *Layout) freeze() {
 	}
 	l.finish = l.planFinish()
 	l.tree = newTree(l)
+	l.prefixes = map[string]bool{}
+	for _, s := range l.slots {
+		for p := parentOf(s.Path); p != ""; p = parentOf(p[:len(p)-1]) {
+			l.prefixes[p] = true
+		}
+	}
 }
 
 // addDerived adds the slots that follow from those in use: captions of enum

@@ -18,11 +18,12 @@ type Layout struct {
 	// Object is the class's, or the row's, set of attributes.
 	Object *Object
 
-	slots  []SlotInfo
-	byPath map[string]int
-	frozen bool
-	finish *finishPlan
-	tree   *node
+	slots    []SlotInfo
+	byPath   map[string]int
+	frozen   bool
+	finish   *finishPlan
+	tree     *node
+	prefixes map[string]bool // of the objects that have slots, with their dots
 }
 
 // A SlotInfo describes one slot.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -34,13 +35,16 @@ type document struct {
 // problems.
 func decode(name string, data []byte, c *Config) *document {
 	d := &document{name: name}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return d // an empty file is the defaults
+	}
 	var root yaml.Node
 	if err := yaml.Load(data, &root); err != nil {
 		d.add(nil, "yaml", "", err)
 		return d
 	}
 	if len(root.Content) == 0 {
-		return d // an empty file is the defaults
+		return d
 	}
 	d.root = root.Content[0]
 	d.unknownKeys(d.root, reflect.TypeOf(*c), "")
