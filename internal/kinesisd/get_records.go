@@ -1,0 +1,116 @@
+package kinesisd
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+)
+
+// GetRecords reads from an iterator's position: up to 10,000 records or 10 MiB,
+// always with MillisBehindLatest. At the end of a closed shard there is no
+// NextShardIterator, but the shard's children.
+//
+// Heeded: ShardIterator, Limit. Not: StreamARN, since the iterator names its
+// stream.
+type getRecordsInput struct {
+	ShardIterator string
+	Limit         *int
+}
+
+func (s *Server) getRecords(ctx context.Context, w http.ResponseWriter, body []byte, _ Fault) error {
+	var in getRecordsInput
+	if err := decode(body, &in); err != nil {
+		return err
+	}
+	var v violations
+	v.between(in.Limit, 1, maxReadRecords, "limit")
+	if err := v.err(); err != nil {
+		return err
+	}
+	limit := maxReadRecords
+	if in.Limit != nil {
+		limit = *in.Limit
+	}
+	sh, after, err := s.resolve(in.ShardIterator)
+	if err != nil {
+		return err
+	}
+	if s.cfg.Limits && !sh.out.take(s.cfg.now()) {
+		return errorf(throughput, "Rate exceeded for shard %s in stream %s under account 000000000000.", sh.id(), sh.stream.name)
+	}
+	p, err := s.read(ctx, sh, after, limit, maxReadBytes)
+	if err != nil {
+		return err
+	}
+	defer s.drop(p)
+	if s.cfg.Limits {
+		sh.out.spent(p.bytes())
+	}
+	return s.writePage(w, sh, p)
+}
+
+// resolve finds what an iterator stands for.
+func (s *Server) resolve(iterator string) (*shard, sequence, error) {
+	t, ok := parseToken(iterator, iteratorToken)
+	if !ok {
+		return nil, 0, errorf(invalidArgument, "Invalid ShardIterator.")
+	}
+	if now := s.cfg.now().UnixMilli(); now-t.issued > s.cfg.IteratorTTL.Milliseconds() {
+		return nil, 0, errorf(expiredIterator, "Iterator expired. The iterator was created at time %d while right now it is %d which is further in the future than the tolerated delay of %d milliseconds.", t.issued, now, s.cfg.IteratorTTL.Milliseconds())
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, st := range s.streams {
+		if st.id == t.stream {
+			sh, err := st.mustShard(shardID(int(t.shard)))
+			return sh, t.after, err
+		}
+	}
+	return nil, 0, errorf(resourceNotFound, "The stream of the iterator is gone.")
+}
+
+// writePage writes the answer as it is made, since all of it may be large.
+func (s *Server) writePage(w http.ResponseWriter, sh *shard, p *page) error {
+	w.Header().Set("Content-Type", contentType)
+	const chunk = 64 << 10
+	b := make([]byte, 0, min(2*chunk, 512+p.bytes()*3/2+len(p.records)*256))
+	b = append(b, `{"Records":[`...)
+	for i := range p.records {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = p.records[i].append(b)
+		if len(b) >= chunk {
+			if _, err := w.Write(b); err != nil {
+				return nil // the client is gone
+			}
+			b = b[:0]
+		}
+	}
+	rest := struct {
+		NextShardIterator  string `json:",omitempty"`
+		MillisBehindLatest int64
+		ChildShards        []childShape `json:",omitempty"`
+	}{MillisBehindLatest: p.lag}
+	if p.ended {
+		rest.ChildShards = s.childShapes(sh)
+	} else {
+		rest.NextShardIterator = s.iterator(sh, p.next)
+	}
+	tail, err := json.Marshal(rest)
+	if err != nil {
+		panic(err) // text and numbers
+	}
+	b = append(b, "],"...)
+	b = append(b, tail[1:]...)
+	_, _ = w.Write(b)
+	return nil
+}
+
+func (p *page) bytes() int {
+	n := 0
+	for i := range p.records {
+		n += len(p.records[i].data)
+	}
+	return n
+}

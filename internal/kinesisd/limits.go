@@ -1,0 +1,49 @@
+package kinesisd
+
+// Limits of the Kinesis API as AWS documents them in 2026. A record may be
+// 1 MiB with its partition key unless its stream was made with a larger
+// MaxRecordSizeInKiB.
+const (
+	maxRecordBytes      = 1 << 20  // default for one record, key included
+	maxLargeRecordBytes = 10 << 20 // the most a stream may be set to
+	maxPutRecords       = 500      // records in one PutRecords
+	maxPutBytes         = 10 << 20 // one PutRecords, keys included
+	maxPartitionKey     = 256      // characters
+	maxReadRecords      = 10_000   // records in one GetRecords
+	maxReadBytes        = 10 << 20 // data of one GetRecords
+	maxConsumers        = 20       // registered with one stream
+	maxShards           = 500      // open shards of one stream, the usual quota
+	maxRetentionHours   = 8760
+	minRetentionHours   = 24
+)
+
+// Limits of this server.
+const (
+	// maxPutBody is a full PutRecords in JSON: base64 adds a third, and the
+	// escapes of 500 partition keys need room.
+	maxPutBody = 16 << 20
+	// maxOtherBody is for every other call.
+	maxOtherBody = 64 << 10
+	// maxBodiesInMemory bounds the request bodies being read or worked on;
+	// more of them wait.
+	maxBodiesInMemory = 96 << 20
+	// maxPagesInMemory bounds the records being read from disk for answers;
+	// more reads wait.
+	maxPagesInMemory = 64 << 20
+	// maxEventBytes is the data of one event of a subscription, unless a
+	// single record is larger.
+	maxEventBytes = 1 << 20
+	// maxHoursPerRead bounds the files one read looks through. A read that
+	// found nothing in them answers without records but further on.
+	maxHoursPerRead = 32
+)
+
+// Throughput of a shard, enforced with Config.Limits.
+const (
+	shardBytesIn    = 1 << 20
+	shardRecordsIn  = 1000
+	shardBytesOut   = 2 << 20
+	shardReadsOut   = 5
+	writeTimeout    = 30 // seconds to take an answer, or one event of a subscription
+	bodyReadTimeout = 30 // seconds to send a request body
+)
