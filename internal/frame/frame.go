@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -70,23 +69,37 @@ func text(s string) string {
 // Level "better" costs a fifth more time than "default" and is what reaches 8
 // times on CloudTrail (TestRatio); "best" costs seven times more for 3 %.
 //
-// zstd.Encoder.EncodeAll and zstd.Decoder.DecodeAll may be called from many
-// goroutines. Both are made at the first use and never changed.
+// EncodeAll and DecodeAll may be called from many goroutines. Both are made
+// when the program starts, and used once so that nothing in them is made later:
+// a channel that is first used inside a synctest bubble would belong to it.
 var (
-	compressor = sync.OnceValues(func() (*zstd.Encoder, error) {
-		return zstd.NewWriter(nil,
-			zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-			zstd.WithWindowSize(4<<20),
-			zstd.WithEncoderConcurrency(0))
-	})
-	decompressor = sync.OnceValues(func() (*zstd.Decoder, error) {
-		return zstd.NewReader(nil,
-			zstd.WithDecoderMaxMemory(MaxRaw),
-			zstd.WithDecoderMaxWindow(maxWindow),
-			zstd.WithDecoderConcurrency(0),
-			zstd.WithDecoderLowmem(true))
-	})
+	compressor   = newCompressor()
+	decompressor = newDecompressor()
 )
+
+func newCompressor() *zstd.Encoder {
+	z, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+		zstd.WithWindowSize(4<<20),
+		zstd.WithEncoderConcurrency(0))
+	if err != nil {
+		panic(err) // an option is out of range
+	}
+	z.EncodeAll([]byte{0}, nil)
+	return z
+}
+
+func newDecompressor() *zstd.Decoder {
+	z, err := zstd.NewReader(nil,
+		zstd.WithDecoderMaxMemory(MaxRaw),
+		zstd.WithDecoderMaxWindow(maxWindow),
+		zstd.WithDecoderConcurrency(0),
+		zstd.WithDecoderLowmem(true))
+	if err != nil {
+		panic(err)
+	}
+	return z
+}
 
 // Encode appends one frame with the events to dst. An event's Pos does not
 // travel: it is where the frame will lie.
@@ -126,11 +139,7 @@ func (e *Encoder) Append(dst []byte) ([]byte, error) {
 	if len(e.raw) > MaxRaw || e.n > MaxEvents {
 		return dst, fmt.Errorf("%w: %d events, %d bytes", ErrTooLarge, e.n, len(e.raw))
 	}
-	z, err := compressor()
-	if err != nil {
-		return dst, fmt.Errorf("frame: %w", err)
-	}
-	return z.EncodeAll(e.raw, append(dst, Magic...)), nil
+	return compressor.EncodeAll(e.raw, append(dst, Magic...)), nil
 }
 
 // Decode returns the events of a frame, without positions. Their bodies share
@@ -162,11 +171,7 @@ func Raw(data []byte) ([]byte, error) {
 	if !Is(data) {
 		return nil, errors.New("frame: no magic")
 	}
-	z, err := decompressor()
-	if err != nil {
-		return nil, fmt.Errorf("frame: %w", err)
-	}
-	raw, err := z.DecodeAll(data[len(Magic):], nil)
+	raw, err := decompressor.DecodeAll(data[len(Magic):], nil)
 	switch {
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
