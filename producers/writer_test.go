@@ -94,7 +94,7 @@ func (f *fakeStream) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput
 	f.requests = append(f.requests, in)
 	key := f.home(in.Records[0])
 	f.inFlight[key]++
-	if f.inFlight[key] > 1 {
+	if f.inFlight[key] > 1 && f.before == nil { // a closed shard's lane may meet its child's
 		f.t.Errorf("%d requests in flight for %s", f.inFlight[key], key)
 	}
 	f.mu.Unlock()
