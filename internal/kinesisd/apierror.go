@@ -11,6 +11,7 @@ import (
 type apiError struct {
 	Type    string `json:"__type"`
 	Message string `json:"message"`
+	code    int    // the HTTP status, when the type does not say it
 }
 
 func (e *apiError) Error() string { return e.Type + ": " + e.Message }
@@ -39,6 +40,9 @@ func errorf(kind, format string, args ...any) *apiError {
 
 // status is the HTTP status that goes with an error type.
 func (e *apiError) status() int {
+	if e.code != 0 {
+		return e.code
+	}
 	switch e.Type {
 	case internalFailure, "InternalFailureException":
 		return http.StatusInternalServerError

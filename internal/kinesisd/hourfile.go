@@ -154,10 +154,13 @@ func (w *hourWriter) rollback(ctx context.Context) {
 	_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
 }
 
-// end moves everything from the log into the file.
+// end moves everything from the log into the file and closes it. When it
+// fails the file can still be written.
 func (w *hourWriter) end() error {
-	_, err := w.conn.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`)
-	return errors.Join(err, w.close())
+	if _, err := w.conn.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+		return err
+	}
+	return w.close()
 }
 
 func (w *hourWriter) close() error {

@@ -90,13 +90,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", rand.Text())
 	name, do, refusal := s.admit(r)
 	if refusal != nil {
-		status := refusal.status()
-		if r.Method != http.MethodPost {
-			status = http.StatusMethodNotAllowed
-		}
 		w.Header().Set("Connection", "close") // the body is not read
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(refusal)
+		writeError(w, refusal)
 		return
 	}
 	release, body, err := s.body(w, r, name)
@@ -146,8 +141,11 @@ func (s *Server) admit(r *http.Request) (name string, do action, refusal *apiErr
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 		return "", nil, errorf(accessDenied, "browsers are not served")
 	}
-	if r.Method != http.MethodPost || r.URL.Path != "/" {
-		return "", nil, errorf(unknownOperation, "calls are a POST to /")
+	if r.Method != http.MethodPost {
+		return "", nil, &apiError{Type: unknownOperation, Message: "a call is a POST", code: http.StatusMethodNotAllowed}
+	}
+	if r.URL.Path != "/" {
+		return "", nil, errorf(unknownOperation, "a call is a POST to /")
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != contentType {
 		return "", nil, errorf(serialization, "the content type must be %s", contentType)

@@ -220,12 +220,16 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.writer.broken:
 		err = s.writer.brokenBy
 	case err = <-served:
-		served <- nil
-		err = fmt.Errorf("serve: %w", err)
+		served <- http.ErrServerClosed
+		if !errors.Is(err, http.ErrServerClosed) { // else Close was called
+			err = fmt.Errorf("serve: %w", err)
+		} else {
+			err = nil
+		}
 	}
-	cerr := s.Close()
+	err = errors.Join(err, s.Close())
 	<-served
-	return errors.Join(err, cerr)
+	return err
 }
 
 // Close stops serving, lets calls in progress end, and closes the files. It

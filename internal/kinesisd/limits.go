@@ -26,7 +26,7 @@ const (
 	maxOtherBody = 64 << 10
 	// maxBodiesInMemory bounds the request bodies being read or worked on;
 	// more of them wait.
-	maxBodiesInMemory = 96 << 20
+	maxBodiesInMemory = 64 << 20
 	// maxPagesInMemory bounds the records being read from disk for answers;
 	// more reads wait.
 	maxPagesInMemory = 64 << 20

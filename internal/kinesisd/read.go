@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sort"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type page struct {
 func (s *Server) read(ctx context.Context, sh *shard, after sequence, maxRecords, maxBytes int) (*page, error) {
 	s.mu.RLock()
 	hours := s.visibleHours(sh.stream)
-	if after.hour() < hours[0] {
-		after = newSequence(hours[0], 0) // what was before has been trimmed
+	if after.hour() < hours[0].number {
+		after = newSequence(hours[0].number, 0) // what was before has been trimmed
 	}
 	last, closed := sh.last, sh.end != 0
 	p := &page{next: after, changed: sh.changed}
@@ -57,16 +58,15 @@ func (s *Server) read(ctx context.Context, sh *shard, after sequence, maxRecords
 }
 
 // readDisk fills the page from the files, as far as a page goes.
-func (s *Server) readDisk(ctx context.Context, p *page, sh *shard, hours []int64, last sequence, maxRecords, maxBytes int) error {
+func (s *Server) readDisk(ctx context.Context, p *page, sh *shard, hours []*hour, last sequence, maxRecords, maxBytes int) error {
 	if err := s.pages.Acquire(ctx, int64(maxBytes)); err != nil {
 		return err
 	}
 	p.held = int64(maxBytes)
 	looked := 0
-	for _, number := range hours {
-		if number < p.next.hour() || number < sh.start.hour() {
-			continue
-		}
+	begin := max(p.next.hour(), sh.start.hour())
+	for _, h := range hours[sort.Search(len(hours), func(i int) bool { return hours[i].number >= begin }):] {
+		number := h.number // which never changes; the rest of h may
 		if number > last.hour() || looked == maxHoursPerRead {
 			break
 		}
@@ -120,16 +120,11 @@ func (s *Server) drop(p *page) {
 }
 
 // visibleHours lists the files that still hold records of a stream; it is
-// never empty. The caller holds Server.mu.
-func (s *Server) visibleHours(st *stream) []int64 {
+// never empty. The caller holds Server.mu, but the list itself never changes.
+func (s *Server) visibleHours(st *stream) []*hour {
 	horizon := s.cfg.now().Add(-st.retention).UnixMilli()
-	numbers := make([]int64, 0, 32)
-	for _, h := range s.hours {
-		if !h.closed || h.last >= horizon {
-			numbers = append(numbers, h.number)
-		}
-	}
-	return numbers
+	i := sort.Search(len(s.hours)-1, func(i int) bool { return s.hours[i].last >= horizon })
+	return s.hours[i:]
 }
 
 // startingPosition is where a reader wants to begin, in the words of
@@ -185,16 +180,14 @@ func (s *Server) holds(sh *shard, q sequence) bool {
 // later.
 func (s *Server) positionAt(ctx context.Context, sh *shard, at int64) (sequence, error) {
 	s.mu.RLock()
-	horizon := s.cfg.now().Add(-sh.stream.retention).UnixMilli()
-	last, start := sh.last, sh.start.hour()
-	var candidates []int64
-	for _, h := range s.hours {
-		if h.number >= start && (!h.closed || h.last >= at && h.last >= horizon) {
-			candidates = append(candidates, h.number)
-		}
-	}
+	last, hours := sh.last, s.visibleHours(sh.stream)
+	i := sort.Search(len(hours)-1, func(i int) bool { return hours[i].number >= sh.start.hour() && hours[i].last >= at })
 	s.mu.RUnlock()
-	for _, number := range candidates {
+	for _, h := range hours[i:] {
+		number := h.number
+		if number > last.hour() {
+			break
+		}
 		r, err := s.files.acquire(number)
 		if err != nil {
 			return 0, err

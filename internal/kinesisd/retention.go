@@ -17,11 +17,15 @@ func (w *writer) rollIfDue(at int64) error {
 	if err := w.file.end(); err != nil {
 		return fmt.Errorf("close the records of hour %d: %w", w.hour.number, err)
 	}
+	last := w.hour.last
+	if last == 0 {
+		last = w.lastAt // of a file without records, so that times rise along the list
+	}
 	// The list first: a number on it is never given again, whatever becomes
 	// of the file.
 	h := &hour{}
 	err := w.s.meta.change(func(tx *sql.Tx) error {
-		if _, err := tx.Exec(`UPDATE hours SET first = ?, last = ?, closed = 1 WHERE number = ?`, w.hour.first, w.hour.last, w.hour.number); err != nil {
+		if _, err := tx.Exec(`UPDATE hours SET first = ?, last = ?, closed = 1 WHERE number = ?`, w.hour.first, last, w.hour.number); err != nil {
 			return err
 		}
 		return insertHour(tx, h)
@@ -29,11 +33,13 @@ func (w *writer) rollIfDue(at int64) error {
 	if err != nil {
 		return fmt.Errorf("begin a new hour: %w", err)
 	}
-	if w.file, err = openHour(hourPath(w.s.cfg.Dir, h.number)); err != nil {
+	file, err := openHour(hourPath(w.s.cfg.Dir, h.number))
+	if err != nil {
 		return err
 	}
+	w.file = file
 	w.s.mu.Lock()
-	w.hour.closed = true
+	w.hour.closed, w.hour.last = true, last
 	w.s.hours = append(w.s.hours, h)
 	w.s.mu.Unlock()
 	w.hour, w.place = h, 0

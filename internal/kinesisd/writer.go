@@ -204,7 +204,12 @@ func (w *writer) run() {
 			for len(w.ops) > 0 {
 				w.serve(<-w.ops)
 			}
-			w.closeErr = w.file.end()
+			if w.closeErr = w.file.end(); w.closeErr != nil {
+				_ = w.file.close() // the next start reads the log
+			}
+			if w.brokenBy != nil {
+				w.closeErr = nil // told already
+			}
 			return
 		}
 	}
