@@ -1,0 +1,208 @@
+package expr
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/ext"
+
+	"nagare/ocsf"
+)
+
+// A Raw compiles the expressions of mapping files: CEL over raw (the event as
+// it was sent), meta (its envelope), tables, and the variable of an each. A
+// JSON null counts as absent everywhere. What is absent makes a value absent
+// and a condition false.
+//
+// The shapes it knows become a tree of RawExpr that a caller runs without
+// CEL; what is left in between is a cel-go program.
+type Raw struct {
+	env    *cel.Env
+	tables map[string]*Table
+}
+
+// A Table is a lookup table of a mapping file, by the text of its key.
+type Table struct {
+	Name string
+	Rows map[string]Row
+}
+
+// A Row is what a table has under a key: fields, or one scalar under "".
+type Row map[string]RawValue
+
+// MetaFields are the fields of meta.
+var MetaFields = []string{"source", "uid", "received", "auth", "tenant"}
+
+// rawCost bounds what one evaluation may cost, in cel-go's units.
+const rawCost = 2_000_000
+
+// NewRaw makes an environment. vars are the names that each gives its elements.
+func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
+	opts := []cel.EnvOption{
+		cel.OptionalTypes(),
+		ext.Strings(), ext.Lists(), ext.Sets(), ext.Math(), ext.Encoders(), ext.Bindings(), ext.Network(), ext.Regex(),
+		cel.EnableMacroCallTracking(),
+		cel.ParserExpressionSizeLimit(10_000),
+		cel.ParserRecursionLimit(100),
+		cel.Variable("raw", cel.DynType),
+		cel.Variable("meta", cel.DynType),
+		cel.Variable("tables", cel.DynType),
+	}
+	for _, v := range vars {
+		opts = append(opts, cel.Variable(v, cel.DynType))
+	}
+	opts = append(opts, rawFunctions()...)
+	env, err := cel.NewCustomEnv(append([]cel.EnvOption{cel.StdLib()}, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("CEL environment of mappings: %w", err)
+	}
+	return &Raw{env, tables}, nil
+}
+
+// An Issue is a mistake in an expression. Line and Column count from 1, in the text.
+type Issue struct {
+	Line, Column int
+	Message      string
+	Suggestion   string
+}
+
+// Compile checks an expression and brings it into the shapes a caller runs.
+func (r *Raw) Compile(text string) (*RawExpr, []Issue) {
+	parsed, iss := r.env.Parse(text)
+	if iss.Err() != nil {
+		return nil, issues(iss)
+	}
+	rep := parsed.NativeRep()
+	if found := r.names(rep); len(found) > 0 {
+		return nil, found
+	}
+	softenHas(rep)
+	checked, iss := r.env.Check(parsed)
+	if iss.Err() != nil {
+		return nil, issues(iss)
+	}
+	l := &lowering{raw: r, rep: checked.NativeRep()}
+	e := l.expr(checked.NativeRep().Expr())
+	if len(l.issues) > 0 {
+		return nil, l.issues
+	}
+	e.Type = kindOf(checked.OutputType())
+	return e, nil
+}
+
+func issues(iss *cel.Issues) []Issue {
+	var out []Issue
+	for _, e := range iss.Errors() {
+		out = append(out, Issue{Line: e.Location.Line(), Column: e.Location.Column() + 1, Message: e.Message})
+	}
+	return out
+}
+
+// names checks the names CEL cannot know: tables, and the fields of meta.
+func (r *Raw) names(rep *ast.AST) []Issue {
+	var found []Issue
+	say := func(e ast.Expr, message, suggestion string) {
+		at := rep.SourceInfo().GetStartLocation(e.ID())
+		found = append(found, Issue{at.Line(), at.Column() + 1, message, suggestion})
+	}
+	ast.PreOrderVisit(rep.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		operand, field, ok := member(e)
+		if !ok || operand.Kind() != ast.IdentKind {
+			return
+		}
+		switch operand.AsIdent() {
+		case "meta":
+			if !slices.Contains(MetaFields, field) {
+				say(e, fmt.Sprintf("meta has no field %q", field), near(field, MetaFields))
+			}
+		case "tables":
+			if _, ok := r.tables[field]; !ok {
+				names := make([]string, 0, len(r.tables))
+				for n := range r.tables {
+					names = append(names, n)
+				}
+				slices.Sort(names)
+				say(e, fmt.Sprintf("no table %q", field), near(field, names))
+			}
+		}
+	}))
+	return found
+}
+
+func near(name string, names []string) string {
+	if n := ocsf.Nearest(name, names); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	return fmt.Sprintf("there are: %q", names)
+}
+
+// member takes a.b, a.?b, and a["b"] apart.
+func member(e ast.Expr) (operand ast.Expr, field string, ok bool) {
+	switch e.Kind() {
+	case ast.SelectKind:
+		s := e.AsSelect()
+		return s.Operand(), s.FieldName(), true
+	case ast.CallKind:
+		c := e.AsCall()
+		switch c.FunctionName() {
+		case operators.OptSelect, operators.Index, operators.OptIndex:
+			if a := c.Args()[1]; a.Kind() == ast.LiteralKind {
+				if s, ok := a.AsLiteral().(types.String); ok {
+					return c.Args()[0], string(s), true
+				}
+			}
+		}
+	}
+	return nil, "", false
+}
+
+// softenHas turns has(a.b.c) into a.?b.?c.hasValue(), so that it is false,
+// not an error, when a.b is absent.
+func softenHas(rep *ast.AST) {
+	fac := ast.NewExprFactory()
+	next := ast.MaxID(rep)
+	id := func() int64 { next++; return next }
+	var soft func(e ast.Expr) ast.Expr
+	soft = func(e ast.Expr) ast.Expr {
+		if e.Kind() != ast.SelectKind || e.AsSelect().IsTestOnly() {
+			return e
+		}
+		s := e.AsSelect()
+		return fac.NewCall(e.ID(), operators.OptSelect, soft(s.Operand()), fac.NewLiteral(id(), types.String(s.FieldName())))
+	}
+	ast.PostOrderVisit(rep.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.SelectKind || !e.AsSelect().IsTestOnly() {
+			return
+		}
+		s := e.AsSelect()
+		opt := fac.NewCall(id(), operators.OptSelect, soft(s.Operand()), fac.NewLiteral(id(), types.String(s.FieldName())))
+		e.SetKindCase(fac.NewMemberCall(e.ID(), "hasValue", opt))
+	}))
+}
+
+// kindOf is the static type of an expression as a kind of RawValue; RawAny
+// when only an event can tell.
+func kindOf(t *cel.Type) RawKind {
+	if t.TypeName() == types.OptionalType.TypeName() && len(t.Parameters()) == 1 {
+		t = t.Parameters()[0]
+	}
+	switch t.Kind() {
+	case types.BoolKind:
+		return RawBool
+	case types.IntKind, types.UintKind:
+		return RawInt
+	case types.DoubleKind:
+		return RawFloat
+	case types.StringKind:
+		return RawText
+	case types.TimestampKind:
+		return RawTime
+	case types.ListKind:
+		return RawList
+	}
+	return RawAny
+}

@@ -1,0 +1,450 @@
+package expr
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/interpreter"
+
+	"nagare/ocsf/rawjson"
+)
+
+// RawMeta is the envelope of an event, as expressions see it.
+type RawMeta struct {
+	Source, UID, Auth, Tenant string
+	Received                  time.Time
+}
+
+// Field returns a field of meta.
+func (m *RawMeta) Field(name string) RawValue {
+	text := func(s string) RawValue {
+		if s == "" {
+			return RawValue{}
+		}
+		return RawValue{Kind: RawText, Text: s}
+	}
+	switch name {
+	case "source":
+		return text(m.Source)
+	case "uid":
+		return text(m.UID)
+	case "auth":
+		return text(m.Auth)
+	case "tenant":
+		return text(m.Tenant)
+	case "received":
+		if !m.Received.IsZero() {
+			return RawValue{Kind: RawTime, Num: m.Received.UnixMilli()}
+		}
+	}
+	return RawValue{}
+}
+
+// RawVars is what programs see of one event. It is used again for the next.
+type RawVars struct {
+	Doc  *rawjson.Doc
+	Meta RawMeta
+	// Var and VarName are the element of an each.
+	Var     RawValue
+	VarName string
+	// Touched lists the scalars of Doc that programs read.
+	Touched []int32
+
+	raw *Raw
+}
+
+// Vars makes the variables of an environment.
+func (r *Raw) Vars() *RawVars { return &RawVars{raw: r} }
+
+var _ interpreter.Activation = (*RawVars)(nil)
+
+// ResolveName is for cel-go.
+func (v *RawVars) ResolveName(name string) (any, bool) {
+	switch name {
+	case "raw":
+		return nodeVal(v, v.Doc, 0), true
+	case "meta":
+		return &metaVal{meta: &v.Meta}, true
+	case "tables":
+		return &tablesVal{raw: v.raw}, true
+	case v.VarName:
+		return celOf(v, v.Var), true
+	}
+	return nil, false
+}
+
+// Parent is for cel-go.
+func (v *RawVars) Parent() interpreter.Activation { return nil }
+
+// nodeVal is a node of a document as CEL sees it. Whole numbers that fit are
+// ints, others doubles.
+func nodeVal(v *RawVars, d *rawjson.Doc, i int32) ref.Val {
+	n := &d.Nodes[i]
+	if n.Kind >= rawjson.Object {
+		return &rawNode{vars: v, doc: d, at: i}
+	}
+	if v != nil && d == v.Doc {
+		v.Touched = append(v.Touched, i)
+	}
+	switch n.Kind {
+	case rawjson.True:
+		return types.True
+	case rawjson.False:
+		return types.False
+	case rawjson.String:
+		return types.String(d.Text(i))
+	case rawjson.Number:
+		if x, ok := d.Int(i); ok {
+			return types.Int(x)
+		}
+		if x, err := strconv.ParseUint(d.Literal(i), 10, 64); err == nil {
+			return types.Uint(x)
+		}
+		if x, ok := d.Float(i); ok {
+			return types.Double(x)
+		}
+	}
+	return types.NullValue
+}
+
+// rawNode is an object or an array, read where it lies.
+type rawNode struct {
+	vars *RawVars
+	doc  *rawjson.Doc
+	at   int32
+}
+
+func (n *rawNode) object() bool { return n.doc.Nodes[n.at].Kind == rawjson.Object }
+
+func (n *rawNode) ConvertToNative(t reflect.Type) (any, error) {
+	return nil, fmt.Errorf("a value of the event is no %v", t)
+}
+
+func (n *rawNode) ConvertToType(t ref.Type) ref.Val {
+	switch t {
+	case types.TypeType:
+		return n.Type().(ref.Val)
+	case types.StringType:
+		return types.String(n.doc.JSON(n.at))
+	}
+	return types.NewErr("a %s is no %s", n.Type().TypeName(), t.TypeName())
+}
+
+func (n *rawNode) Equal(other ref.Val) ref.Val {
+	o, ok := other.(*rawNode)
+	if ok {
+		return types.Bool(n.doc.JSON(n.at) == o.doc.JSON(o.at))
+	}
+	if l, ok := other.(traits.Lister); ok && !n.object() {
+		if n.Size() != l.Size() {
+			return types.False
+		}
+		for i := types.Int(0); i < n.Size().(types.Int); i++ {
+			if types.Equal(n.Get(i), l.Get(i)) != types.True {
+				return types.False
+			}
+		}
+		return types.True
+	}
+	return types.False
+}
+
+func (n *rawNode) Type() ref.Type {
+	if n.object() {
+		return types.MapType
+	}
+	return types.ListType
+}
+
+func (n *rawNode) Value() any { return n.doc.JSON(n.at) }
+
+// Find returns a member; a null is as if it were not there.
+func (n *rawNode) Find(key ref.Val) (ref.Val, bool) {
+	if !n.object() {
+		return nil, false
+	}
+	k, ok := key.(types.String)
+	if !ok {
+		return nil, false
+	}
+	i, ok := n.doc.Child(n.at, string(k))
+	if !ok || n.doc.Nodes[i].Kind == rawjson.Null {
+		return nil, false
+	}
+	return nodeVal(n.vars, n.doc, i), true
+}
+
+func (n *rawNode) Get(key ref.Val) ref.Val {
+	if n.object() {
+		if v, ok := n.Find(key); ok {
+			return v
+		}
+		return types.NewErr("no such key: %v", key)
+	}
+	at, ok := key.(types.Int)
+	if !ok {
+		return types.NewErr("an index must be a whole number")
+	}
+	i, ok := n.doc.Index(n.at, int(at))
+	if !ok {
+		return types.NewErr("index out of bounds: %d", at)
+	}
+	return nodeVal(n.vars, n.doc, i)
+}
+
+func (n *rawNode) Contains(v ref.Val) ref.Val {
+	if n.object() {
+		_, ok := n.Find(v)
+		return types.Bool(ok)
+	}
+	for k := n.at + 1; k < n.doc.Nodes[n.at].Next; k = n.doc.Nodes[k].Next {
+		if types.Equal(nodeVal(n.vars, n.doc, k), v) == types.True {
+			return types.True
+		}
+	}
+	return types.False
+}
+
+func (n *rawNode) Size() ref.Val {
+	size := 0
+	for k := n.at + 1; k < n.doc.Nodes[n.at].Next; k = n.doc.Nodes[k].Next {
+		if !n.object() || n.doc.Live(k) && n.doc.Nodes[k].Kind != rawjson.Null {
+			size++
+		}
+	}
+	return types.Int(size)
+}
+
+// Add is list concatenation.
+func (n *rawNode) Add(other ref.Val) ref.Val {
+	l, ok := other.(traits.Lister)
+	if n.object() || !ok {
+		return types.MaybeNoSuchOverloadErr(other)
+	}
+	var all []ref.Val
+	for _, list := range []traits.Lister{n, l} {
+		for it := list.Iterator(); it.HasNext() == types.True; {
+			all = append(all, it.Next())
+		}
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, all)
+}
+
+func (n *rawNode) Iterator() traits.Iterator { return &rawIterator{n: n, at: n.at + 1} }
+
+// rawIterator goes over the names of an object or the elements of an array.
+type rawIterator struct {
+	types.Unknown // the parts of ref.Val nobody calls
+	n             *rawNode
+	at            int32
+}
+
+func (it *rawIterator) HasNext() ref.Val {
+	d := it.n.doc
+	for ; it.at < d.Nodes[it.n.at].Next; it.at = d.Nodes[it.at].Next {
+		if !it.n.object() || d.Live(it.at) && d.Nodes[it.at].Kind != rawjson.Null {
+			return types.True
+		}
+	}
+	return types.False
+}
+
+func (it *rawIterator) Next() ref.Val {
+	if it.HasNext() != types.True {
+		return nil
+	}
+	at := it.at
+	it.at = it.n.doc.Nodes[at].Next
+	if it.n.object() {
+		return types.String(it.n.doc.Name(at))
+	}
+	return nodeVal(it.n.vars, it.n.doc, at)
+}
+
+// lookupOnly is what metaVal, tablesVal and tableVal are to CEL: a map that
+// is only looked into.
+type lookupOnly struct{}
+
+func (lookupOnly) ConvertToNative(t reflect.Type) (any, error) { return nil, fmt.Errorf("no %v", t) }
+func (lookupOnly) ConvertToType(t ref.Type) ref.Val            { return types.NewErr("no %s", t.TypeName()) }
+func (lookupOnly) Equal(ref.Val) ref.Val                       { return types.False }
+func (lookupOnly) Type() ref.Type                              { return types.MapType }
+func (lookupOnly) Value() any                                  { return nil }
+func (lookupOnly) Size() ref.Val                               { return types.IntZero }
+func (lookupOnly) Iterator() traits.Iterator {
+	return types.NewRefValList(types.DefaultTypeAdapter, nil).Iterator()
+}
+
+func get(find func(ref.Val) (ref.Val, bool), key ref.Val) ref.Val {
+	if v, ok := find(key); ok {
+		return v
+	}
+	return types.NewErr("no such key: %v", key)
+}
+
+func contains(find func(ref.Val) (ref.Val, bool), key ref.Val) ref.Val {
+	_, ok := find(key)
+	return types.Bool(ok)
+}
+
+type metaVal struct {
+	lookupOnly
+	meta *RawMeta
+}
+
+func (m *metaVal) Find(key ref.Val) (ref.Val, bool) {
+	k, _ := key.(types.String)
+	v := m.meta.Field(string(k))
+	return celOf(nil, v), v.Has()
+}
+func (m *metaVal) Get(key ref.Val) ref.Val      { return get(m.Find, key) }
+func (m *metaVal) Contains(key ref.Val) ref.Val { return contains(m.Find, key) }
+
+type tablesVal struct {
+	lookupOnly
+	raw *Raw
+}
+
+func (t *tablesVal) Find(key ref.Val) (ref.Val, bool) {
+	k, _ := key.(types.String)
+	table, ok := t.raw.tables[string(k)]
+	return &tableVal{table: table}, ok
+}
+func (t *tablesVal) Get(key ref.Val) ref.Val      { return get(t.Find, key) }
+func (t *tablesVal) Contains(key ref.Val) ref.Val { return contains(t.Find, key) }
+
+// tableVal finds its rows by the text of the key, so that 4624 and "4624" are
+// one key.
+type tableVal struct {
+	lookupOnly
+	table *Table
+}
+
+func (t *tableVal) Find(key ref.Val) (ref.Val, bool) {
+	k, ok := valueOf(key).Scalar()
+	if !ok {
+		return nil, false
+	}
+	row, ok := t.table.Rows[k]
+	if !ok {
+		return nil, false
+	}
+	if v, ok := row[""]; ok {
+		return celOf(nil, v), true
+	}
+	return &rowVal{row: row}, true
+}
+func (t *tableVal) Get(key ref.Val) ref.Val      { return get(t.Find, key) }
+func (t *tableVal) Contains(key ref.Val) ref.Val { return contains(t.Find, key) }
+
+type rowVal struct {
+	lookupOnly
+	row Row
+}
+
+func (r *rowVal) Find(key ref.Val) (ref.Val, bool) {
+	k, _ := key.(types.String)
+	v, ok := r.row[string(k)]
+	return celOf(nil, v), ok
+}
+func (r *rowVal) Get(key ref.Val) ref.Val      { return get(r.Find, key) }
+func (r *rowVal) Contains(key ref.Val) ref.Val { return contains(r.Find, key) }
+
+// rowJSON is a whole row as JSON.
+func rowJSON(r Row) RawValue {
+	keys := make([]string, 0, len(r))
+	for k := range r {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	dst := []byte{'{'}
+	for i, k := range keys {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(rawjson.AppendText(dst, k), ':')
+		dst = r[k].AppendJSON(dst)
+	}
+	return RawValue{Kind: RawJSON, Text: string(append(dst, '}'))}
+}
+
+// parseJSON is json(): the value in a text. A value that is none is an error,
+// so the attribute stays unset.
+func parseJSON(text string) ref.Val {
+	d := rawjson.NewPaths().NewDoc()
+	if err := d.Parse([]byte(text)); err != nil {
+		return types.WrapErr(err)
+	}
+	return nodeVal(nil, d, 0)
+}
+
+// rawFunctions are the functions only mappings have.
+func rawFunctions() []cel.EnvOption {
+	unit := func(name string, perMilli, milli int64) cel.EnvOption {
+		return cel.Function(name, cel.Overload("raw_"+name, []*cel.Type{cel.DynType}, cel.TimestampType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val {
+				s, ok := valueOf(v).Scalar()
+				ms, good := EpochMillis(s, perMilli, milli)
+				if !ok || !good {
+					return types.NewErr("%s of what is no number", name)
+				}
+				return types.Timestamp{Time: time.UnixMilli(ms).UTC()}
+			})))
+	}
+	return []cel.EnvOption{
+		unit("seconds", 1, 1000), unit("millis", 1, 1), unit("micros", 1000, 1),
+		cel.Function("json", cel.Overload("raw_json", []*cel.Type{cel.DynType}, cel.DynType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val {
+				if s, ok := v.(types.String); ok {
+					return parseJSON(string(s))
+				}
+				return v // it was no text: some sources send the object itself
+			}))),
+		cel.Function("sha256", cel.Overload("raw_sha256", []*cel.Type{cel.DynType}, cel.StringType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val {
+				s, ok := valueOf(v).Scalar()
+				if !ok {
+					s = string(valueOf(v).AppendJSON(nil))
+				}
+				sum := sha256.Sum256([]byte(s))
+				return types.String(hex.EncodeToString(sum[:]))
+			}))),
+	}
+}
+
+// EpochMillis turns the text of a number into milliseconds: number × milli ÷
+// perMilli, with whatever fraction it has.
+func EpochMillis(s string, perMilli, milli int64) (int64, bool) {
+	if n, ok := rawjson.ParseInt(s); ok {
+		if milli > 1 && (n > maxMillis/milli || n < -maxMillis/milli) {
+			return 0, false
+		}
+		n = n * milli
+		q := n / perMilli
+		if n%perMilli < 0 {
+			q--
+		}
+		return q, q <= maxMillis && q >= -maxMillis
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f != f {
+		return 0, false
+	}
+	f = f * float64(milli) / float64(perMilli)
+	if f > maxMillis || f < -maxMillis {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// maxMillis is the end of year 9999: RFC 3339 goes no further.
+const maxMillis = 253402300799999

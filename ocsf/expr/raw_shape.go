@@ -1,0 +1,333 @@
+package expr
+
+import (
+	"fmt"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+)
+
+// An Op says what a RawExpr does.
+type Op uint8
+
+// The shapes that need no CEL. Values first, then conditions.
+const (
+	OpConst    Op = iota // Value
+	OpPath               // Var, or Args[0] without one; Steps
+	OpMeta               // Name: a field of meta
+	OpLookup             // Table, Name (the field of the row, "" = the scalar), Args[0] the key
+	OpCoalesce           // the first of Args that is there
+	OpIf                 // Args[0] ? Args[1] : Args[2]
+	OpCall               // Name: seconds millis micros json; Args[0]
+	OpList               // Args
+
+	OpAnd    // Args
+	OpOr     // Args
+	OpNot    // Args[0]
+	OpHas    // Args[0] is there
+	OpEqual  // Args[0] == Value
+	OpIn     // Args[0] is one of Values
+	OpPrefix // Args[0] starts with Value
+	OpSuffix // Args[0] ends with Value
+	OpInside // Args[0] contains Value
+
+	OpProgram // Program
+)
+
+// A RawExpr is one expression, or a part of one.
+type RawExpr struct {
+	Op      Op
+	Type    RawKind // what it gives, when that is known before an event
+	Value   RawValue
+	Values  []RawValue
+	Var     string // raw, or the variable of an each
+	Steps   []Step
+	Name    string
+	Table   *Table
+	Args    []*RawExpr
+	Program *RawProgram
+	// Line and Column are where it stands in the text.
+	Line, Column int
+}
+
+// A Step goes from a value to a member, or to an element when Name is "".
+type Step struct {
+	Name  string
+	Index int
+}
+
+// lowering brings one checked expression into shapes.
+type lowering struct {
+	raw    *Raw
+	rep    *ast.AST
+	issues []Issue
+}
+
+func (l *lowering) expr(e ast.Expr) *RawExpr {
+	x := l.shape(e)
+	if x == nil {
+		x = l.program(e)
+	}
+	at := l.rep.SourceInfo().GetStartLocation(e.ID())
+	x.Line, x.Column = at.Line(), at.Column()+1
+	if x.Type == RawAbsent {
+		x.Type = RawAny
+		if t := l.rep.GetType(e.ID()); t != nil {
+			x.Type = kindOf(t)
+		}
+	}
+	return x
+}
+
+// program leaves an expression to cel-go.
+func (l *lowering) program(e ast.Expr) *RawExpr {
+	text, err := cel.ExprToString(e, l.rep.SourceInfo())
+	var p *RawProgram
+	if err == nil {
+		p, err = l.raw.program(text)
+	}
+	if err != nil {
+		at := l.rep.SourceInfo().GetStartLocation(e.ID())
+		l.issues = append(l.issues, Issue{Line: at.Line(), Column: at.Column() + 1, Message: err.Error()})
+	}
+	return &RawExpr{Op: OpProgram, Program: p}
+}
+
+// shape returns the shape of an expression; nil if it has none.
+func (l *lowering) shape(e ast.Expr) *RawExpr {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		if v, ok := literal(e); ok {
+			return &RawExpr{Op: OpConst, Value: v, Type: v.Kind}
+		}
+	case ast.IdentKind:
+		if n := e.AsIdent(); n != "meta" && n != "tables" {
+			return &RawExpr{Op: OpPath, Var: n}
+		}
+	case ast.ListKind:
+		list := e.AsList()
+		if len(list.OptionalIndices()) == 0 {
+			x := &RawExpr{Op: OpList, Type: RawList}
+			for _, el := range list.Elements() {
+				x.Args = append(x.Args, l.expr(el))
+			}
+			return x
+		}
+	case ast.SelectKind:
+		if !e.AsSelect().IsTestOnly() {
+			return l.member(e)
+		}
+	case ast.CallKind:
+		return l.call(e)
+	}
+	return nil
+}
+
+func (l *lowering) member(e ast.Expr) *RawExpr {
+	operand, field, ok := member(e)
+	if !ok {
+		return nil
+	}
+	if operand.Kind() == ast.IdentKind && operand.AsIdent() == "meta" {
+		return &RawExpr{Op: OpMeta, Name: field}
+	}
+	if field == "" {
+		return nil
+	}
+	in := l.shape(operand)
+	switch {
+	case in == nil:
+	case in.Op == OpPath:
+		return in.step(Step{Name: field})
+	case in.Op == OpCall && in.Name == "json":
+		return &RawExpr{Op: OpPath, Args: []*RawExpr{in}, Steps: []Step{{Name: field}}}
+	case in.Op == OpLookup && in.Name == "":
+		return &RawExpr{Op: OpLookup, Table: in.Table, Name: field, Args: in.Args}
+	}
+	return nil
+}
+
+// step is the path one step further.
+func (x *RawExpr) step(s Step) *RawExpr {
+	return &RawExpr{Op: OpPath, Var: x.Var, Args: x.Args, Steps: append(x.Steps[:len(x.Steps):len(x.Steps)], s)}
+}
+
+// table is the table that an expression as tables.name names.
+func (l *lowering) table(e ast.Expr) *Table {
+	operand, name, ok := member(e)
+	if !ok || operand.Kind() != ast.IdentKind || operand.AsIdent() != "tables" {
+		return nil
+	}
+	return l.raw.tables[name]
+}
+
+func (l *lowering) call(e ast.Expr) *RawExpr {
+	c := e.AsCall()
+	args := c.Args()
+	switch c.FunctionName() {
+	case operators.OptSelect:
+		return l.member(e)
+	case operators.Index, operators.OptIndex:
+		if t := l.table(args[0]); t != nil {
+			return &RawExpr{Op: OpLookup, Table: t, Args: []*RawExpr{l.expr(args[1])}}
+		}
+		if n, ok := literalInt(args[1]); ok {
+			if in := l.shape(args[0]); in != nil && in.Op == OpPath && n >= 0 {
+				return in.step(Step{Index: n})
+			}
+			return nil
+		}
+		return l.member(e)
+	case "orValue", "or":
+		if c.IsMemberFunction() && len(args) == 1 {
+			return &RawExpr{Op: OpCoalesce, Args: []*RawExpr{l.expr(c.Target()), l.expr(args[0])}}
+		}
+	case "value":
+		if c.IsMemberFunction() && len(args) == 0 {
+			return l.shape(c.Target())
+		}
+	case "hasValue":
+		if c.IsMemberFunction() && len(args) == 0 {
+			return &RawExpr{Op: OpHas, Args: []*RawExpr{l.expr(c.Target())}, Type: RawBool}
+		}
+	case operators.Conditional:
+		return &RawExpr{Op: OpIf, Args: []*RawExpr{l.expr(args[0]), l.expr(args[1]), l.expr(args[2])}}
+	case "seconds", "millis", "micros", "json":
+		if len(args) == 1 {
+			return &RawExpr{Op: OpCall, Name: c.FunctionName(), Args: []*RawExpr{l.expr(args[0])}}
+		}
+	case operators.LogicalAnd:
+		return &RawExpr{Op: OpAnd, Args: []*RawExpr{l.expr(args[0]), l.expr(args[1])}, Type: RawBool}
+	case operators.LogicalOr:
+		return &RawExpr{Op: OpOr, Args: []*RawExpr{l.expr(args[0]), l.expr(args[1])}, Type: RawBool}
+	case operators.LogicalNot:
+		return &RawExpr{Op: OpNot, Args: []*RawExpr{l.expr(args[0])}, Type: RawBool}
+	case operators.Equals, operators.NotEquals:
+		return l.compare(c.FunctionName() == operators.NotEquals, args[0], args[1])
+	case operators.In:
+		return l.in(args[0], args[1])
+	case "startsWith", "endsWith", "contains":
+		return l.affix(c)
+	}
+	return nil
+}
+
+// compare lowers path == constant, either way round.
+func (l *lowering) compare(not bool, a, b ast.Expr) *RawExpr {
+	v, ok := literal(b)
+	if !ok {
+		if v, ok = literal(a); !ok {
+			return nil
+		}
+		a = b
+	}
+	x := l.shape(a)
+	if x == nil || x.Op >= OpAnd || v.Kind == RawFloat {
+		return nil
+	}
+	eq := &RawExpr{Op: OpEqual, Value: v, Args: []*RawExpr{x}, Type: RawBool}
+	if not {
+		return &RawExpr{Op: OpNot, Args: []*RawExpr{eq}, Type: RawBool}
+	}
+	return eq
+}
+
+// in lowers path in [constants].
+func (l *lowering) in(a, b ast.Expr) *RawExpr {
+	if b.Kind() != ast.ListKind {
+		return nil
+	}
+	x := l.shape(a)
+	if x == nil || x.Op >= OpAnd {
+		return nil
+	}
+	in := &RawExpr{Op: OpIn, Args: []*RawExpr{x}, Type: RawBool}
+	for _, el := range b.AsList().Elements() {
+		v, ok := literal(el)
+		if !ok || v.Kind == RawFloat {
+			return nil
+		}
+		in.Values = append(in.Values, v)
+	}
+	return in
+}
+
+func (l *lowering) affix(c ast.CallExpr) *RawExpr {
+	if !c.IsMemberFunction() || len(c.Args()) != 1 {
+		return nil
+	}
+	v, ok := literal(c.Args()[0])
+	if !ok || v.Kind != RawText {
+		return nil
+	}
+	x := l.shape(c.Target())
+	if x == nil || x.Op >= OpAnd {
+		return nil
+	}
+	op := map[string]Op{"startsWith": OpPrefix, "endsWith": OpSuffix, "contains": OpInside}[c.FunctionName()]
+	return &RawExpr{Op: op, Value: v, Args: []*RawExpr{x}, Type: RawBool}
+}
+
+func literal(e ast.Expr) (RawValue, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return RawValue{}, false
+	}
+	v := valueOf(e.AsLiteral())
+	return v, v.Kind != RawAbsent
+}
+
+func literalInt(e ast.Expr) (int, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return 0, false
+	}
+	n, ok := e.AsLiteral().(types.Int)
+	return int(n), ok
+}
+
+// A RawProgram is an expression left to cel-go.
+type RawProgram struct {
+	text string
+	prg  cel.Program
+}
+
+func (r *Raw) program(text string) (*RawProgram, error) {
+	parsed, iss := r.env.Parse(text)
+	if iss.Err() != nil {
+		return nil, iss.Err()
+	}
+	softenHas(parsed.NativeRep())
+	checked, iss := r.env.Check(parsed)
+	if iss.Err() != nil {
+		return nil, iss.Err()
+	}
+	prg, err := r.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(rawCost))
+	if err != nil {
+		return nil, fmt.Errorf("plan %s: %w", text, err)
+	}
+	return &RawProgram{text, prg}, nil
+}
+
+// String is the program's text.
+func (p *RawProgram) String() string { return p.text }
+
+// Eval runs the program. What fails is absent.
+func (p *RawProgram) Eval(v *RawVars) RawValue {
+	out, _, err := p.prg.Eval(v)
+	if err != nil {
+		return RawValue{}
+	}
+	return valueOf(out)
+}
+
+// EvalBool runs the program as a condition; failed says that it has no answer.
+func (p *RawProgram) EvalBool(v *RawVars) (holds, failed bool) {
+	out, _, err := p.prg.Eval(v)
+	if err != nil {
+		return false, true
+	}
+	b, ok := out.(ref.Val).(types.Bool)
+	return bool(b), !ok
+}

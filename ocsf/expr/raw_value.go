@@ -1,0 +1,197 @@
+package expr
+
+import (
+	"encoding/base64"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+
+	"nagare/ocsf/rawjson"
+)
+
+// A RawKind says what a RawValue holds.
+type RawKind uint8
+
+// The kinds. RawAny is only a static type: known when an event is there.
+const (
+	RawAbsent RawKind = iota
+	RawBool
+	RawInt
+	RawFloat
+	RawText
+	RawTime // milliseconds
+	RawNode // a value of a document, of any JSON kind
+	RawList
+	RawJSON // JSON text
+	RawAny
+)
+
+// A RawValue is what an expression gives.
+type RawValue struct {
+	Kind RawKind
+	Text string
+	Num  int64 // int, time, bool as 0 and 1
+	Real float64
+	Doc  *rawjson.Doc
+	Node int32
+	List []RawValue
+}
+
+// NodeValue is a node as a value; null is absent.
+func NodeValue(d *rawjson.Doc, node int32) RawValue {
+	if d.Nodes[node].Kind == rawjson.Null {
+		return RawValue{}
+	}
+	return RawValue{Kind: RawNode, Doc: d, Node: node}
+}
+
+// Has says whether there is a value.
+func (v RawValue) Has() bool { return v.Kind != RawAbsent }
+
+// Scalar is the text of a scalar as it is written: of a number its digits.
+func (v RawValue) Scalar() (string, bool) {
+	switch v.Kind {
+	case RawBool:
+		return strconv.FormatBool(v.Num != 0), true
+	case RawInt:
+		return strconv.FormatInt(v.Num, 10), true
+	case RawFloat:
+		return strconv.FormatFloat(v.Real, 'g', -1, 64), true
+	case RawText:
+		return v.Text, true
+	case RawTime:
+		return time.UnixMilli(v.Num).UTC().Format(time.RFC3339Nano), true
+	case RawNode:
+		if v.Doc.Nodes[v.Node].Kind < rawjson.Object {
+			return v.Doc.Literal(v.Node), true
+		}
+	}
+	return "", false
+}
+
+// AppendJSON appends the value as JSON.
+func (v RawValue) AppendJSON(dst []byte) []byte {
+	switch v.Kind {
+	case RawAbsent:
+		return append(dst, "null"...)
+	case RawNode:
+		return append(dst, v.Doc.JSON(v.Node)...)
+	case RawJSON:
+		return append(dst, v.Text...)
+	case RawList:
+		dst = append(dst, '[')
+		for i, e := range v.List {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = e.AppendJSON(dst)
+		}
+		return append(dst, ']')
+	case RawFloat:
+		if math.IsNaN(v.Real) || math.IsInf(v.Real, 0) {
+			return append(dst, "null"...)
+		}
+	}
+	s, _ := v.Scalar()
+	if v.Kind == RawText || v.Kind == RawTime {
+		return rawjson.AppendText(dst, s)
+	}
+	return append(dst, s...)
+}
+
+// valueOf takes a result over from CEL.
+func valueOf(v ref.Val) RawValue {
+	switch v := v.(type) {
+	case types.Bool:
+		if v {
+			return RawValue{Kind: RawBool, Num: 1}
+		}
+		return RawValue{Kind: RawBool}
+	case types.Int:
+		return RawValue{Kind: RawInt, Num: int64(v)}
+	case types.Uint:
+		if v <= math.MaxInt64 {
+			return RawValue{Kind: RawInt, Num: int64(v)}
+		}
+		return RawValue{Kind: RawText, Text: strconv.FormatUint(uint64(v), 10)}
+	case types.Double:
+		return RawValue{Kind: RawFloat, Real: float64(v)}
+	case types.String:
+		return RawValue{Kind: RawText, Text: string(v)}
+	case types.Bytes:
+		return RawValue{Kind: RawText, Text: base64.StdEncoding.EncodeToString(v)}
+	case types.Timestamp:
+		return RawValue{Kind: RawTime, Num: v.UnixMilli()}
+	case types.Duration:
+		return RawValue{Kind: RawInt, Num: v.Milliseconds()}
+	case *types.Optional:
+		if v.HasValue() {
+			return valueOf(v.GetValue())
+		}
+	case *rawNode:
+		return NodeValue(v.doc, v.at)
+	case *rowVal:
+		return rowJSON(v.row)
+	case traits.Lister:
+		out := RawValue{Kind: RawList}
+		for it := v.Iterator(); it.HasNext() == types.True; {
+			if e := valueOf(it.Next()); e.Has() {
+				out.List = append(out.List, e)
+			}
+		}
+		return out
+	case traits.Mapper:
+		return mapJSON(v)
+	}
+	return RawValue{}
+}
+
+// mapJSON turns a map made by an expression into JSON.
+func mapJSON(m traits.Mapper) RawValue {
+	dst := []byte{'{'}
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		k := it.Next()
+		key, ok := valueOf(k).Scalar()
+		v := valueOf(m.Get(k))
+		if !ok || !v.Has() {
+			continue
+		}
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(rawjson.AppendText(dst, key), ':')
+		dst = v.AppendJSON(dst)
+	}
+	return RawValue{Kind: RawJSON, Text: string(append(dst, '}'))}
+}
+
+// celOf gives a value to CEL.
+func celOf(vars *RawVars, v RawValue) ref.Val {
+	switch v.Kind {
+	case RawBool:
+		return types.Bool(v.Num != 0)
+	case RawInt:
+		return types.Int(v.Num)
+	case RawFloat:
+		return types.Double(v.Real)
+	case RawText:
+		return types.String(v.Text)
+	case RawTime:
+		return types.Timestamp{Time: time.UnixMilli(v.Num).UTC()}
+	case RawNode:
+		return nodeVal(vars, v.Doc, v.Node)
+	case RawList:
+		out := make([]ref.Val, len(v.List))
+		for i, e := range v.List {
+			out[i] = celOf(vars, e)
+		}
+		return types.NewRefValList(types.DefaultTypeAdapter, out)
+	case RawJSON:
+		return parseJSON(v.Text)
+	}
+	return types.NullValue
+}

@@ -1,0 +1,432 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"nagare/ocsf"
+	"nagare/ocsf/expr"
+	"nagare/ocsf/rawjson"
+)
+
+// An entry is one element of events, compiled.
+type entry struct {
+	line       int
+	when       condFn
+	layout     *ocsf.Layout
+	lastResort bool
+	constants  []constant
+	fillers    []filler
+	tree       []*object
+	zeros      []profileZero
+	base       baseSlots
+
+	whenExpr *expr.RawExpr
+}
+
+// A filler puts one thing into the slots of the event or of a row.
+type filler func(r *run, slots []ocsf.Value)
+
+type constant struct {
+	slot  int
+	value ocsf.Value
+}
+
+// baseSlots are the slots that base fills.
+type baseSlots struct{ uid, logged, tenant, original, labels, time int }
+
+// A timeRule is the file's time.
+type timeRule struct {
+	value   valueFn
+	targets targets
+}
+
+type targets = map[*ocsf.Layout]*target
+
+func (t *timeRule) target(e *entry) *target { return t.targets[e.layout] }
+
+// A compiler compiles one file.
+type compiler struct {
+	*loader
+	f       *file
+	m       *Mapping
+	raw     *expr.Raw
+	vars    []string
+	layout  *ocsf.Layout   // of the entry or the row at hand
+	elem    []string       // the path of the elements of the each at hand
+	set     map[string]int // the slots set so far in layout
+	product map[string]map[string]string
+}
+
+func (c *compiler) say(n *yaml.Node, code, message, suggestion string) {
+	c.at(c.f.name, n, code, message, suggestion)
+}
+
+// compile compiles a mapping file; nil when it has a problem.
+func (l *loader) compile(f *file) *Mapping {
+	before := len(l.problems)
+	c := &compiler{loader: l, f: f, product: map[string]map[string]string{}}
+	c.m = &Mapping{Name: l.text(f.name, f.source), File: f.name, paths: rawjson.NewPaths(), zone: time.UTC}
+	if c.m.Name == "" || strings.ContainsAny(c.m.Name, " /\\") {
+		c.say(f.source, "wrong-type", "source must be a word", "")
+		return nil
+	}
+	tables := c.tables()
+	c.vars = c.variables()
+	raw, err := expr.NewRaw(tables, c.vars...)
+	if err != nil {
+		c.say(f.source, "internal", err.Error(), "")
+		return nil
+	}
+	c.raw, c.m.raw = raw, raw
+	if z := f.keys["zone"]; z != nil {
+		if zone, err := time.LoadLocation(l.text(f.name, z)); err != nil {
+			c.say(z, "wrong-value", fmt.Sprintf("no time zone %q", z.Value), `zones are named as "UTC", "Asia/Tokyo"`)
+		} else {
+			c.m.zone = zone
+		}
+	}
+	c.products()
+	c.head()
+	c.entries()
+	c.cases()
+	if slices.ContainsFunc(l.problems[before:], func(p Problem) bool { return !p.Warning }) {
+		return nil
+	}
+	c.m.dispatch = newDispatch(c.m.paths, c.m.entries)
+	return c.m
+}
+
+// tables are the file's own and the included ones.
+func (c *compiler) tables() map[string]*expr.Table {
+	tables := map[string]*expr.Table{}
+	for _, n := range list(c.f.keys["include"]) {
+		name := c.text(c.f.name, n)
+		other := c.files[sibling(c.f.name, name)]
+		if other == nil {
+			var names []string
+			for k, f := range c.files {
+				if f.shared() {
+					names = append(names, k[strings.LastIndexByte(k, '/')+1:])
+				}
+			}
+			slices.Sort(names)
+			c.say(n, "unknown-file", fmt.Sprintf("no file %q to include", name), nearest(name, names))
+			continue
+		}
+		for k, t := range other.tables {
+			if _, ok := tables[k]; ok {
+				c.say(n, "duplicate-table", fmt.Sprintf("table %q of %s is there already", k, name), "")
+			}
+			tables[k] = t
+		}
+	}
+	for k, t := range c.f.tables {
+		if _, ok := tables[k]; ok {
+			c.say(c.f.keys["tables"], "duplicate-table", fmt.Sprintf("table %q is also in an included file", k), "give it another name")
+		}
+		tables[k] = t
+	}
+	return tables
+}
+
+// sibling is the name of a file beside another.
+func sibling(file, name string) string {
+	return file[:strings.LastIndexByte(file, '/')+1] + name
+}
+
+// variables are the names that each gives its elements.
+func (c *compiler) variables() []string {
+	var vars []string
+	for _, e := range list(c.f.keys["events"]) {
+		if e.Kind != yaml.MappingNode {
+			continue
+		}
+		for i := 0; i+1 < len(e.Content); i += 2 {
+			if e.Content[i].Value != "each" {
+				continue
+			}
+			for _, each := range list(e.Content[i+1]) {
+				for k := 0; k+1 < len(each.Content); k += 2 {
+					if v := each.Content[k+1].Value; each.Content[k].Value == "as" && !slices.Contains(vars, v) && isWord(v) {
+						vars = append(vars, v)
+					}
+				}
+			}
+		}
+	}
+	return vars
+}
+
+func isWord(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && c >= '0' && c <= '9') {
+			return false
+		}
+	}
+	return s != "" && !slices.Contains([]string{"raw", "meta", "tables", "true", "false", "null", "in"}, s)
+}
+
+func (c *compiler) products() {
+	for _, p := range c.pairs(c.f.name, c.f.keys["products"]) {
+		fields := c.fields(c.f.name, p.value, productKeys)
+		out := map[string]string{}
+		for k, n := range fields {
+			out[k] = c.text(c.f.name, n)
+		}
+		for _, k := range []string{"vendor_name", "name"} {
+			if out[k] == "" {
+				c.say(p.key, "missing-key", fmt.Sprintf("product %q has no %s", p.key.Value, k), "OCSF requires it of every event")
+			}
+		}
+		c.product[p.key.Value] = out
+	}
+	if len(c.product) == 0 {
+		c.say(c.f.source, "missing-key", "the file has no products", "products: {name: {vendor_name: …, name: …}}")
+	}
+}
+
+// expression compiles the CEL text of a node; nil after a problem.
+func (c *compiler) expression(n *yaml.Node) *expr.RawExpr {
+	if n == nil {
+		return nil
+	}
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		c.say(n, "wrong-type", "an expression must stand here", "")
+		return nil
+	}
+	x, found := c.raw.Compile(n.Value)
+	for _, i := range found {
+		p := Problem{File: c.f.name, Code: "expression", Message: i.Message, Suggestion: i.Suggestion}
+		p.Line, p.Column = place(n, i.Line, i.Column)
+		if p.Suggestion == "" && strings.Contains(i.Message, "undeclared reference") && isWord(strings.Trim(n.Value, " ")) {
+			p.Suggestion = fmt.Sprintf("a text constant has quotes of its own: \"'%s'\"", n.Value)
+		}
+		c.problems = append(c.problems, p)
+	}
+	if x != nil {
+		c.checkLookups(n, x)
+	}
+	return x
+}
+
+// place is where a line and column of a scalar's text lie in the file.
+func place(n *yaml.Node, line, column int) (int, int) {
+	switch {
+	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		return n.Line + line, column
+	case line > 1:
+		return n.Line + line - 1, column
+	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		return n.Line, n.Column + column
+	}
+	return n.Line, n.Column + column - 1
+}
+
+// checkLookups checks that the field a lookup reads is one of its table's.
+func (c *compiler) checkLookups(n *yaml.Node, x *expr.RawExpr) {
+	if x.Op == expr.OpLookup {
+		var fields []string
+		found := len(x.Table.Rows) == 0
+		for _, row := range x.Table.Rows {
+			for f := range row {
+				found = found || f == x.Name
+				if f != "" && !slices.Contains(fields, f) {
+					fields = append(fields, f)
+				}
+			}
+		}
+		slices.Sort(fields)
+		if !found {
+			p := Problem{File: c.f.name, Code: "unknown-field", Message: fmt.Sprintf("the rows of table %q have no field %q", x.Table.Name, x.Name), Suggestion: nearest(x.Name, fields)}
+			if x.Name == "" {
+				p.Message = fmt.Sprintf("the rows of table %q have fields: name one", x.Table.Name)
+			}
+			p.Line, p.Column = place(n, x.Line, x.Column)
+			c.problems = append(c.problems, p)
+		}
+	}
+	for _, a := range x.Args {
+		c.checkLookups(n, a)
+	}
+}
+
+// condition compiles a node that must be true or false.
+func (c *compiler) condition(n *yaml.Node) *expr.RawExpr {
+	if n != nil && n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
+		n = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.ToLower(n.Value), Line: n.Line, Column: n.Column}
+	}
+	x := c.expression(n)
+	if x == nil {
+		return nil
+	}
+	if x.Type != expr.RawBool && x.Type != expr.RawAny {
+		c.say(n, "wrong-type", "a condition must be true or false", "")
+		return nil
+	}
+	return x
+}
+
+func (c *compiler) entries() {
+	nodes := list(c.f.keys["events"])
+	if len(nodes) == 0 {
+		c.say(c.f.source, "missing-key", "the file has no events", "")
+	}
+	closed := false
+	for i, n := range nodes {
+		fields := c.fields(c.f.name, n, entryKeys)
+		if closed {
+			c.say(n, "unreachable", "an entry above has no when, so this one is never reached", "move it up, or give that one a when")
+		}
+		if e := c.entry(n, fields); e != nil {
+			e.lastResort = e.when == nil && i == len(nodes)-1
+			c.m.entries = append(c.m.entries, e)
+		}
+		if w := fields["when"]; w == nil || w.Value == "true" {
+			closed = true
+		}
+	}
+}
+
+func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
+	e := &entry{line: n.Line}
+	if w := fields["when"]; w != nil {
+		if e.whenExpr = c.condition(w); e.whenExpr != nil {
+			e.when = c.cond(e.whenExpr)
+		}
+	}
+	class := c.class(n, fields["class"])
+	if class == nil {
+		return nil
+	}
+	e.layout = c.layouts.Class(class)
+	c.layout, c.elem, c.set = e.layout, nil, map[string]int{}
+	c.fixed(e, fields, n)
+	c.activity(e, fields["activity"], n)
+	e.fillers = append(e.fillers, c.attributes("", fields["set"])...)
+	for _, x := range list(fields["each"]) {
+		if f := c.each(x); f != nil {
+			e.fillers = append(e.fillers, f)
+		}
+	}
+	e.base = c.baseSlots(e.layout)
+	e.tree = newTree(&class.Object, c.set)
+	c.required(n, &class.Object, "", true)
+	e.zeros = profileZeros(e.layout, c.set)
+	return e
+}
+
+func (c *compiler) class(entry, n *yaml.Node) *ocsf.Class {
+	if n == nil {
+		c.say(entry, "missing-key", "an entry needs a class", "")
+		return nil
+	}
+	name := c.text(c.f.name, n)
+	if class, ok := c.layouts.Schema.Class(name); ok {
+		return class
+	}
+	if uid, err := strconv.Atoi(name); err == nil {
+		if class, ok := c.layouts.Schema.ClassByUID(uid); ok {
+			return class
+		}
+	}
+	var names []string
+	for _, class := range c.layouts.Schema.Classes {
+		names = append(names, class.Name)
+	}
+	c.say(n, "unknown-class", fmt.Sprintf("OCSF %s has no class %q", c.layouts.Schema.Version, name), nearest(name, names))
+	return nil
+}
+
+// fixed sets the product.
+func (c *compiler) fixed(e *entry, fields map[string]*yaml.Node, n *yaml.Node) {
+	name := ""
+	if p := fields["product"]; p != nil {
+		name = c.text(c.f.name, p)
+		if _, ok := c.product[name]; !ok {
+			var names []string
+			for k := range c.product {
+				names = append(names, k)
+			}
+			slices.Sort(names)
+			c.say(p, "unknown-product", fmt.Sprintf("no product %q", name), nearest(name, names))
+			return
+		}
+	} else if len(c.product) == 1 {
+		for k := range c.product {
+			name = k
+		}
+	} else {
+		c.say(n, "missing-key", "the file has several products: name one", "product: …")
+		return
+	}
+	paths := map[string]string{"vendor_name": "metadata.product.vendor_name", "name": "metadata.product.name", "version": "metadata.product.version", "feature": "metadata.product.feature.name", "uid": "metadata.product.uid"}
+	for k, v := range c.product[name] {
+		if slot, err := c.layout.Add(paths[k]); err == nil && v != "" {
+			e.constants = append(e.constants, constant{slot, ocsf.TextValue(v)})
+		}
+	}
+}
+
+// activity sets activity_id: a caption, an id, or an expression.
+func (c *compiler) activity(e *entry, n, entry *yaml.Node) {
+	t, err := newTarget(c.layout, "activity_id")
+	if err != nil {
+		return
+	}
+	c.set["activity_id"] = t.slot
+	if n == nil {
+		if e.layout.Class.UID != 0 {
+			c.say(entry, "missing-key", "an entry needs an activity", t.enum.near(""))
+		}
+		e.constants = append(e.constants, constant{t.slot, ocsf.IntValue(0)})
+		return
+	}
+	if v, ok := t.enum.find(c.text(c.f.name, n)); ok {
+		e.constants = append(e.constants, constant{t.slot, v})
+		return
+	}
+	if !strings.ContainsAny(n.Value, ".'\"?[(") {
+		c.say(n, "unknown-activity", fmt.Sprintf("%s has no activity %q", e.layout.Class.Name, n.Value), t.enum.near(n.Value))
+		return
+	}
+	if x := c.expression(n); x != nil {
+		e.fillers = append(e.fillers, c.fill(t, n, x))
+	}
+}
+
+func (c *compiler) baseSlots(layout *ocsf.Layout) baseSlots {
+	slot := func(path string) int {
+		i, err := layout.Add(path)
+		if err != nil {
+			panic("mapping: " + err.Error()) // every class has metadata and time
+		}
+		return i
+	}
+	b := baseSlots{
+		uid: slot("metadata.uid"), logged: slot("metadata.logged_time"), tenant: slot("metadata.tenant_uid"),
+		original: slot("metadata.original_time"), labels: slot("metadata.labels"), time: slot("time"),
+	}
+	if t := c.m.time; t != nil && t.targets[layout] == nil {
+		t.targets[layout], _ = newTarget(layout, "time")
+	}
+	return b
+}
+
+func (c *compiler) cases() {
+	for _, n := range list(c.f.keys["cases"]) {
+		fields := c.fields(c.f.name, n, caseKeys)
+		k := Case{Line: n.Line, File: c.text(c.f.name, fields["file"]), Golden: c.text(c.f.name, fields["golden"])}
+		if k.File == "" || k.Golden == "" {
+			c.say(n, "missing-key", "a case needs file and golden", "")
+			continue
+		}
+		c.m.Cases = append(c.m.Cases, k)
+	}
+}

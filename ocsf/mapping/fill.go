@@ -1,0 +1,458 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"nagare/ocsf"
+	"nagare/ocsf/expr"
+)
+
+// reserved are the paths that nagare itself fills.
+var reserved = map[string]string{
+	"class_uid": "it follows from class", "class_name": "it follows from class", "category_uid": "it follows from class",
+	"category_name": "it follows from class", "type_uid": "it follows from class and activity", "type_name": "it follows from class and activity",
+	"metadata.version": "it is the schema's version", "metadata.uid": "it is the event's uid: see the key uid",
+	"metadata.logged_time": "it is when the event was received", "metadata.original_time": "it is the text of time",
+	"activity_id": "use the key activity", "activity_name": "use the key activity", "observables": "they follow from the rest",
+	"metadata.profiles": "they follow from what is filled", "unmapped": "what is not mapped goes there by itself",
+}
+
+// attributes compiles the entries of a set below a path.
+func (c *compiler) attributes(prefix string, n *yaml.Node) []filler {
+	var out []filler
+	for _, p := range c.pairs(c.f.name, n) {
+		path := prefix + p.key.Value
+		if why, ok := reserved[path]; ok && c.layout.Class != nil {
+			c.say(p.key, "reserved", fmt.Sprintf("%s cannot be set: %s", path, why), "")
+			continue
+		}
+		a, err := attrAt(c.layout.Object, path)
+		if err != nil {
+			c.pathProblem(p.key, err)
+			continue
+		}
+		if p.value.Kind == yaml.MappingNode && !a.Array {
+			if a.Base != ocsf.BaseObject {
+				c.say(p.value, "wrong-type", fmt.Sprintf("%s is a value, it has no attributes", path), "")
+				continue
+			}
+			out = append(out, c.attributes(path+".", p.value)...)
+			continue
+		}
+		out = append(out, c.attribute(path, a, p)...)
+	}
+	return out
+}
+
+// attrAt is the attribute at a path, which may also lead to an object.
+func attrAt(o *ocsf.Object, path string) (*ocsf.Attr, error) {
+	var a *ocsf.Attr
+	parts := strings.Split(path, ".")
+	for i, name := range parts {
+		var ok bool
+		if a, ok = o.Attr(name); !ok {
+			var names []string
+			for _, x := range o.Attrs {
+				names = append(names, x.Name)
+			}
+			return nil, &ocsf.PathError{Object: o.Name, Path: path, Name: name, Reason: fmt.Sprintf("%s has no attribute %q", o.Name, name), Near: ocsf.Nearest(name, names)}
+		}
+		if i == len(parts)-1 {
+			break
+		}
+		if a.Base != ocsf.BaseObject {
+			return nil, &ocsf.PathError{Object: o.Name, Path: path, Name: name, Reason: fmt.Sprintf("%q is a value, it has no attributes", name)}
+		}
+		if a.Array {
+			return nil, &ocsf.PathError{Object: o.Name, Path: path, Name: name, Reason: fmt.Sprintf("%q is a list of objects: fill it with each, or with a list", name)}
+		}
+		o = a.Object
+	}
+	return a, nil
+}
+
+func (c *compiler) pathProblem(n *yaml.Node, err error) {
+	var p *ocsf.PathError
+	if !errors.As(err, &p) {
+		c.say(n, "unknown-attribute", err.Error(), "")
+		return
+	}
+	suggestion := ""
+	if p.Near != "" {
+		suggestion = fmt.Sprintf("did you mean %q?", p.Near)
+	}
+	c.say(n, "unknown-attribute", p.Path+": "+p.Reason, suggestion)
+}
+
+// attribute compiles what one attribute is set to.
+func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
+	if a.Base == ocsf.BaseObject && !a.Array {
+		c.say(p.value, "wrong-type", fmt.Sprintf("%s is an object (%s)", path, a.Object.Name), "set its attributes, one by one")
+		return nil
+	}
+	if _, ok := c.set[path]; ok && !(a.Base == ocsf.BaseObject && a.Array) {
+		c.say(p.key, "duplicate-key", fmt.Sprintf("%s is set twice", path), "")
+		return nil
+	}
+	if a.Base == ocsf.BaseObject {
+		return c.rows(path, p)
+	}
+	t, err := newTarget(c.layout, path)
+	if err != nil {
+		c.pathProblem(p.key, err)
+		return nil
+	}
+	if _, ok := c.set[t.path]; ok && t.path != path {
+		c.say(p.key, "duplicate-key", fmt.Sprintf("%s is set twice: %s is its caption", t.path, path), "")
+		return nil
+	}
+	c.set[t.path], c.set[path] = t.slot, t.slot
+	if p.value.Kind == yaml.SequenceNode {
+		if !a.Array {
+			c.say(p.value, "wrong-type", fmt.Sprintf("%s is one value, not a list", path), "")
+			return nil
+		}
+		var out []filler
+		for _, n := range list(p.value) {
+			if f := c.scalar(t, n); f != nil {
+				out = append(out, f)
+			}
+		}
+		return out
+	}
+	if f := c.scalar(t, p.value); f != nil {
+		return []filler{f}
+	}
+	return nil
+}
+
+// scalar compiles a constant or an expression.
+func (c *compiler) scalar(t *target, n *yaml.Node) filler {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		c.say(n, "wrong-type", fmt.Sprintf("%s needs a constant or an expression", t.path), "")
+		return nil
+	}
+	if n.Tag == "!!str" {
+		if x := c.expression(n); x != nil {
+			return c.fill(t, n, x)
+		}
+		return nil
+	}
+	v, ok := c.loader.scalar(c.f.name, n)
+	if !ok {
+		return nil
+	}
+	return c.constant(t, n, v)
+}
+
+// fill compiles an expression into an attribute.
+func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
+	if !c.fits(t, n, x) {
+		return nil
+	}
+	switch x.Op {
+	case expr.OpConst:
+		return c.constant(t, n, x.Value)
+	case expr.OpLookup:
+		return c.lookup(t, n, x)
+	case expr.OpPath:
+		if f := c.plain(t, x); f != nil {
+			return f
+		}
+	}
+	value := c.value(x)
+	return func(r *run, slots []ocsf.Value) {
+		r.pending = r.pending[:0]
+		v := value(r)
+		if t.put(r, slots, &v) {
+			r.usePending(int32(t.slot))
+		} else if v.Has() {
+			r.stats.Unconverted++
+		}
+	}
+}
+
+// plain is fill for a path and an attribute that is one text, number or time.
+func (c *compiler) plain(t *target, x *expr.RawExpr) filler {
+	if t.attr.Array || t.attr.Base == ocsf.BaseJSON {
+		return nil
+	}
+	find := c.find(x)
+	return func(r *run, slots []ocsf.Value) {
+		v, ok := find(r)
+		if !ok {
+			return
+		}
+		if v.Kind != expr.RawNode || v.Doc != r.doc {
+			if !t.put(r, slots, &v) {
+				r.stats.Unconverted++
+			}
+			return
+		}
+		s, ok := v.Scalar()
+		if !ok || !t.setText(r, slots, s) {
+			if s != "" || !ok {
+				r.stats.Unconverted++
+			}
+			return
+		}
+		r.doc.Use(v.Node)
+		r.uses = append(r.uses, use{int32(t.slot), v.Node})
+	}
+}
+
+// lookup compiles tables.name[key]: what is in the table is converted while
+// loading, and checked.
+func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
+	if t.attr.Array {
+		value := c.value(x)
+		return func(r *run, slots []ocsf.Value) {
+			r.pending = r.pending[:0]
+			if v := value(r); t.put(r, slots, &v) {
+				r.usePending(int32(t.slot))
+			}
+		}
+	}
+	rows := map[string][2]ocsf.Value{}
+	probe := &run{m: c.m}
+	for k, row := range x.Table.Rows {
+		v, ok := row[x.Name]
+		if !ok {
+			continue
+		}
+		slots := make([]ocsf.Value, c.layout.Len())
+		if !t.put(probe, slots, &v) || t.enum != nil && t.text >= 0 && slots[t.text].Has() {
+			s, _ := v.Scalar()
+			p := Problem{File: c.f.name, Code: "wrong-value", Message: fmt.Sprintf("table %q says %q for %q, which %s cannot be", x.Table.Name, s, k, t.path)}
+			if t.enum != nil {
+				p.Code, p.Suggestion = "wrong-enum", t.enum.near(s)
+			}
+			p.Line, p.Column = place(n, x.Line, x.Column)
+			c.problems = append(c.problems, p)
+			continue
+		}
+		rows[k] = [2]ocsf.Value{slots[t.slot]}
+	}
+	key := c.value(x.Args[0])
+	return func(r *run, slots []ocsf.Value) {
+		r.pending = r.pending[:0]
+		k := key(r)
+		s, ok := k.Scalar()
+		if !ok {
+			return
+		}
+		v, ok := rows[s]
+		if !ok {
+			r.stats.NotInTable++
+			return
+		}
+		slots[t.slot] = v[0]
+		// The key may be what the program made of it: LOWER to lower.
+		if len(r.pending) == 0 && len(r.vars.Touched) > 0 && x.Args[0].Op == expr.OpProgram {
+			r.pending = append(r.pending, r.vars.Touched...)
+		}
+		r.usePending(int32(t.slot))
+	}
+}
+
+// constant compiles a constant: it is converted and checked now.
+func (c *compiler) constant(t *target, n *yaml.Node, v expr.RawValue) filler {
+	s, isScalar := v.Scalar()
+	if t.enum != nil {
+		e, ok := t.enum.find(s)
+		if !ok || !isScalar {
+			c.say(n, "wrong-enum", fmt.Sprintf("%s has no value %q", t.path, s), t.enum.near(s))
+			return nil
+		}
+		if !t.attr.Array {
+			return func(_ *run, slots []ocsf.Value) { slots[t.slot] = e }
+		}
+	}
+	if t.attr.Array {
+		if _, ok := t.conv(&run{m: c.m}, s); !ok && t.attr.Base != ocsf.BaseJSON {
+			c.say(n, "wrong-value", fmt.Sprintf("%s cannot hold %q", t.path, s), typeName(t.attr))
+			return nil
+		}
+		return func(r *run, slots []ocsf.Value) { t.putList(r, slots, &v) }
+	}
+	slots := make([]ocsf.Value, c.layout.Len())
+	if !t.put(&run{m: c.m}, slots, &v) {
+		c.say(n, "wrong-value", fmt.Sprintf("%s cannot be %q", t.path, s), typeName(t.attr))
+		return nil
+	}
+	fixed := slots[t.slot]
+	return func(_ *run, slots []ocsf.Value) { slots[t.slot] = fixed }
+}
+
+// fits checks the type of an expression as far as it is known.
+func (c *compiler) fits(t *target, n *yaml.Node, x *expr.RawExpr) bool {
+	ok := true
+	switch x.Type {
+	case expr.RawBool:
+		ok = t.attr.Base == ocsf.BaseBool || t.attr.Base == ocsf.BaseJSON || t.attr.Base == ocsf.BaseString && t.enum == nil
+	case expr.RawTime:
+		ok = t.attr.Base == ocsf.BaseTimestamp || t.attr.Base == ocsf.BaseDatetime || t.attr.Base == ocsf.BaseString || t.attr.Base == ocsf.BaseJSON
+	case expr.RawInt, expr.RawFloat:
+		ok = t.attr.Base != ocsf.BaseBool || x.Op == expr.OpConst
+	case expr.RawList:
+		ok = t.attr.Array || t.attr.Base == ocsf.BaseJSON
+	}
+	if !ok {
+		names := map[expr.RawKind]string{expr.RawBool: "true or false", expr.RawTime: "a time", expr.RawInt: "a number", expr.RawFloat: "a number", expr.RawList: "a list"}
+		c.say(n, "wrong-type", fmt.Sprintf("%s cannot be %s", t.path, names[x.Type]), typeName(t.attr))
+	}
+	return ok
+}
+
+func typeName(a *ocsf.Attr) string {
+	s := ""
+	if a.Type != nil {
+		s = "it is of type " + a.Type.Name
+	}
+	if a.Array {
+		s += ", a list"
+	}
+	return s
+}
+
+// rows compiles a list of maps into an array of objects.
+func (c *compiler) rows(path string, p pair) []filler {
+	slot, err := c.layout.Add(path)
+	if err != nil {
+		c.pathProblem(p.key, err)
+		return nil
+	}
+	c.set[path] = slot
+	var out []filler
+	for _, n := range list(p.value) {
+		if n.Kind != yaml.MappingNode {
+			c.say(n, "wrong-type", fmt.Sprintf("%s is a list of objects: a map must stand here", path), "or use each")
+			continue
+		}
+		row := c.row(slot, n, n)
+		out = append(out, func(r *run, slots []ocsf.Value) { row.fill(r, slots) })
+	}
+	return out
+}
+
+// A rowPlan fills one row of an array of objects.
+type rowPlan struct {
+	slot    int
+	layout  *ocsf.Layout
+	fillers []filler
+	tree    []*object
+}
+
+// row compiles a row. at is where a missing attribute is reported.
+func (c *compiler) row(slot int, set, at *yaml.Node) *rowPlan {
+	outer, outerSet := c.layout, c.set
+	c.layout, c.set = outer.Info(slot).Rows, map[string]int{}
+	p := &rowPlan{slot: slot, layout: c.layout, fillers: c.attributes("", set)}
+	p.tree = newTree(c.layout.Object, c.set)
+	c.required(at, c.layout.Object, "", false)
+	c.layout, c.set = outer, outerSet
+	return p
+}
+
+// fill appends the row to its list; not when it lacks what its object needs.
+func (p *rowPlan) fill(r *run, slots []ocsf.Value) {
+	list := slots[p.slot].List()
+	if list == nil {
+		list = r.out.NewList(p.layout)
+	}
+	row := list.AddRow()
+	from := len(r.uses)
+	for _, f := range p.fillers {
+		f(r, row)
+	}
+	empty := !slices.ContainsFunc(row, ocsf.Value.Has)
+	if empty || r.settle(p.tree, row, from) != "" {
+		list.DropRow()
+		for _, u := range r.uses[from:] {
+			r.doc.Unuse(u.node)
+		}
+		r.uses = r.uses[:from]
+		return
+	}
+	for i := from; i < len(r.uses); i++ {
+		r.uses[i].slot = -1
+	}
+	slots[p.slot] = ocsf.ListValue(list)
+}
+
+// each compiles an each: a row for every element of a list.
+func (c *compiler) each(n *yaml.Node) filler {
+	fields := c.fields(c.f.name, n, eachKeys)
+	for _, k := range []string{"path", "in", "as", "set"} {
+		if fields[k] == nil {
+			c.say(n, "missing-key", fmt.Sprintf("an each needs %q", k), "each: {path: …, in: …, as: …, set: {…}}")
+			return nil
+		}
+	}
+	path, name := c.text(c.f.name, fields["path"]), c.text(c.f.name, fields["as"])
+	if !isWord(name) {
+		c.say(fields["as"], "wrong-value", fmt.Sprintf("%q cannot name an element", name), "")
+		return nil
+	}
+	a, err := attrAt(c.layout.Object, path)
+	if err != nil {
+		c.pathProblem(fields["path"], err)
+		return nil
+	}
+	if a.Base != ocsf.BaseObject || !a.Array {
+		c.say(fields["path"], "wrong-type", fmt.Sprintf("%s is no list of objects", path), "a list of texts is set with an expression, as raw.list")
+		return nil
+	}
+	in := c.expression(fields["in"])
+	slot, err := c.layout.Add(path)
+	if in == nil || err != nil {
+		return nil
+	}
+	c.set[path] = slot
+	elements := c.value(in)
+	c.elem = elementPath(in)
+	var when condFn
+	if w := fields["when"]; w != nil {
+		if x := c.condition(w); x != nil {
+			when = c.cond(x)
+		}
+	}
+	row := c.row(slot, fields["set"], n)
+	c.elem = nil
+	return func(r *run, slots []ocsf.Value) {
+		r.pending = r.pending[:0]
+		v := elements(r)
+		r.pending = r.pending[:0]
+		r.vars.VarName = name
+		forEach(&v, func(e expr.RawValue) {
+			r.vars.Var = e
+			if when == nil || when(r) == yes {
+				row.fill(r, slots)
+			}
+		})
+		r.vars.VarName, r.vars.Var = "", expr.RawValue{}
+	}
+}
+
+// elementPath is the path of the elements when a list is a plain path.
+func elementPath(in *expr.RawExpr) []string {
+	for in.Op == expr.OpCoalesce {
+		in = in.Args[0]
+	}
+	if in.Op != expr.OpPath || in.Var != "raw" {
+		return nil
+	}
+	var out []string
+	for _, s := range in.Steps {
+		if s.Name == "" {
+			return nil
+		}
+		out = append(out, s.Name)
+	}
+	return append(out, elementStep)
+}

@@ -1,0 +1,291 @@
+package mapping
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"nagare/ocsf/expr"
+	"nagare/ocsf/rawjson"
+)
+
+// head is the part of a mapping that works at intake: it makes events of a
+// delivery. It sees the raw JSON and meta only.
+type head struct {
+	accepts condFn
+	split   valueFn
+	uid     valueFn
+	time    valueFn
+	drop    [][]string
+	hash    [][]string
+	uidPath int32 // when uid is a plain path; else -1
+}
+
+// A HeadMeta is what intake knows of a delivery.
+type HeadMeta struct {
+	Source, Auth, Tenant string
+	Received             time.Time
+}
+
+// A HeadEvent is one event of a delivery.
+type HeadEvent struct {
+	// Body is the event's JSON: bytes of the delivery, unless drop, hash or
+	// a computed split changed them.
+	Body []byte
+	// UID is "" when the mapping says none or the event has none.
+	UID string
+	// Time is zero when the event does not say.
+	Time time.Time
+}
+
+func (c *compiler) head() {
+	h := &c.m.head
+	h.uidPath = -1
+	if n := c.f.keys["accepts"]; n != nil {
+		if x := c.condition(n); x != nil {
+			h.accepts = c.cond(x)
+		}
+	}
+	if x := c.expression(c.f.keys["split"]); x != nil {
+		h.split = c.value(x)
+	}
+	if x := c.expression(c.f.keys["uid"]); x != nil {
+		h.uid = c.value(x)
+		if p := elementPath(x); p != nil {
+			h.uidPath = c.m.paths.Add(p[:len(p)-1]...)
+		}
+	}
+	if x := c.expression(c.f.keys["time"]); x != nil {
+		h.time = c.value(x)
+		c.m.time = newTimeRule(h.time)
+	}
+	h.drop, h.hash = c.rawPaths("drop"), c.rawPaths("hash")
+}
+
+// rawPaths reads a list of paths as raw.a.b.
+func (c *compiler) rawPaths(key string) [][]string {
+	var out [][]string
+	for _, n := range list(c.f.keys[key]) {
+		x := c.expression(n)
+		if x == nil {
+			continue
+		}
+		p := elementPath(x)
+		if len(p) < 2 || x.Op != expr.OpPath {
+			c.say(n, "wrong-value", fmt.Sprintf("%s takes paths as raw.a.b", key), "")
+			continue
+		}
+		out = append(out, p[:len(p)-1])
+		c.m.paths.Add(p[:len(p)-1]...)
+	}
+	return out
+}
+
+// Options are what a Head needs beside the mappings.
+type Options struct {
+	// HashKey keys the hashes of the fields that hash names. With an empty
+	// key such fields are dropped.
+	HashKey []byte
+}
+
+// A Head splits deliveries into events. It is for one goroutine.
+type Head struct {
+	set  *Set
+	opts Options
+	runs map[*Mapping]*run
+}
+
+// Head returns a new Head of the set.
+func (s *Set) Head(opts Options) *Head { return &Head{s, opts, map[*Mapping]*run{}} }
+
+func (h *Head) run(m *Mapping, meta HeadMeta) *run {
+	r := h.runs[m]
+	if r == nil {
+		r = &run{m: m, doc: m.paths.NewDoc(), vars: m.raw.Vars(), stats: newStats()}
+		h.runs[m] = r
+	}
+	r.vars.Doc = r.doc
+	r.vars.Meta = expr.RawMeta{Source: meta.Source, Auth: meta.Auth, Tenant: meta.Tenant, Received: meta.Received}
+	return r
+}
+
+// Split makes the events of a delivery, which must be one JSON value. Its
+// error means that the delivery as a whole is one event that no mapping can
+// read.
+func (h *Head) Split(source string, body []byte, meta HeadMeta) ([]HeadEvent, error) {
+	m, ok := h.set.Source(source)
+	if !ok {
+		return nil, fmt.Errorf("no mapping for source %q", source)
+	}
+	r := h.run(m, meta)
+	bodies, err := r.split(body)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]HeadEvent, 0, len(bodies))
+	for _, b := range bodies {
+		ev, err := h.event(r, b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ev)
+	}
+	r.doc.Release()
+	return out, nil
+}
+
+// split returns the bytes of each event.
+func (r *run) split(body []byte) ([][]byte, error) {
+	if err := r.doc.Parse(body); err != nil {
+		return nil, err
+	}
+	root := expr.NodeValue(r.doc, 0)
+	var v expr.RawValue
+	if r.m.head.split != nil {
+		r.pending = r.pending[:0]
+		if v = r.m.head.split(r); !v.Has() {
+			return nil, fmt.Errorf("split finds no events")
+		}
+	} else if v = root; !root.Has() {
+		return [][]byte{body}, nil
+	}
+	var out [][]byte
+	forEach(&v, func(e expr.RawValue) {
+		if e.Kind == expr.RawNode && e.Doc == r.doc {
+			out = append(out, r.doc.Bytes(e.Node))
+		} else {
+			out = append(out, e.AppendJSON(nil))
+		}
+	})
+	return out, nil
+}
+
+func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
+	hd := &r.m.head
+	ev := HeadEvent{Body: body}
+	if err := r.doc.Parse(body); err != nil {
+		return ev, err
+	}
+	if hd.uid != nil {
+		r.pending = r.pending[:0]
+		v := hd.uid(r)
+		if s, ok := v.Scalar(); ok {
+			ev.UID = strings.Clone(s)
+		}
+	}
+	if hd.time != nil {
+		r.pending = r.pending[:0]
+		v := hd.time(r)
+		if v.Kind == expr.RawTime {
+			ev.Time = time.UnixMilli(v.Num).UTC()
+		} else if s, ok := v.Scalar(); ok {
+			if ms, ok := parseTime(s, r.m.zone); ok {
+				ev.Time = time.UnixMilli(ms).UTC()
+			}
+		}
+	}
+	if len(hd.drop)+len(hd.hash) > 0 {
+		ev.Body = h.rewrite(r)
+	}
+	return ev, nil
+}
+
+// rewrite returns the body without the dropped fields, and with hashes for
+// the hashed ones. Everything else is byte for byte as it was.
+func (h *Head) rewrite(r *run) []byte {
+	edits := map[int32]string{} // node → what stands there; "" removes it
+	note := func(paths [][]string, edit func(node int32) string) {
+		for _, p := range paths {
+			if i, ok := find(r.doc, p); ok {
+				edits[i] = edit(i)
+			}
+		}
+	}
+	note(r.m.head.drop, func(int32) string { return "" })
+	note(r.m.head.hash, func(i int32) string {
+		if len(h.opts.HashKey) == 0 || r.doc.Nodes[i].Kind == rawjson.Null {
+			return ""
+		}
+		text := r.doc.JSON(i)
+		if r.doc.Nodes[i].Kind < rawjson.Object {
+			text = r.doc.Literal(i)
+		}
+		mac := hmac.New(sha256.New, h.opts.HashKey)
+		mac.Write([]byte(text))
+		return `"hash:` + hex.EncodeToString(mac.Sum(nil)[:16]) + `"`
+	})
+	if len(edits) == 0 {
+		return r.doc.Body()
+	}
+	touched := map[int32]bool{}
+	for i := range edits {
+		for p := i; p >= 0; p = r.doc.Nodes[p].Parent {
+			touched[p] = true
+		}
+	}
+	return appendEdited(nil, r.doc, 0, edits, touched)
+}
+
+func find(d *rawjson.Doc, path []string) (int32, bool) {
+	i := int32(0)
+	for _, p := range path {
+		var ok bool
+		if i, ok = d.Child(i, p); !ok {
+			return -1, false
+		}
+	}
+	return i, true
+}
+
+// appendEdited writes an object of which something is edited.
+func appendEdited(dst []byte, d *rawjson.Doc, i int32, edits map[int32]string, touched map[int32]bool) []byte {
+	body := d.Body()
+	dst = append(dst, '{')
+	any := false
+	for k := i + 1; k < d.Nodes[i].Next; k = d.Nodes[k].Next {
+		edit, edited := edits[k]
+		if edited && edit == "" || !d.Live(k) {
+			continue // a duplicate that was replaced may hold what must be dropped
+		}
+		if any {
+			dst = append(dst, ',')
+		}
+		any = true
+		n := &d.Nodes[k]
+		dst = append(dst, body[n.Key:n.Start]...)
+		switch {
+		case edited:
+			dst = append(dst, edit...)
+		case touched[k]:
+			dst = appendEdited(dst, d, k, edits, touched)
+		default:
+			dst = append(dst, body[n.Start:n.End]...)
+		}
+	}
+	return append(dst, '}')
+}
+
+// Detect says which source an unlabelled delivery is of: the first, by name,
+// whose accepts is true for the first event its split makes of it.
+func (h *Head) Detect(body []byte) (source string, ok bool) {
+	for _, name := range h.set.sources {
+		m := h.set.bySource[name]
+		if m.head.accepts == nil {
+			continue
+		}
+		r := h.run(m, HeadMeta{})
+		bodies, err := r.split(body)
+		if err != nil || len(bodies) == 0 || r.doc.Parse(bodies[0]) != nil {
+			continue
+		}
+		if m.head.accepts(r) == yes {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func newTimeRule(v valueFn) *timeRule { return &timeRule{value: v, targets: targets{}} }

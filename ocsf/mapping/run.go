@@ -1,0 +1,295 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"nagare"
+	"nagare/ocsf"
+	"nagare/ocsf/expr"
+	"nagare/ocsf/rawjson"
+)
+
+// A Scratch is the memory Normalize works in and the counts of what it did.
+// It is for one goroutine; its zero value is ready.
+type Scratch struct {
+	runs  map[*Mapping]*run
+	last  *run
+	stats map[string]*Stats
+}
+
+// run is the state of one mapping in one Scratch.
+type run struct {
+	m     *Mapping
+	doc   *rawjson.Doc
+	vars  *expr.RawVars
+	out   *ocsf.Event
+	stats *Stats
+
+	pending []int32 // nodes that the value at hand was made of
+	uses    []use   // what went into slots so far
+	present []bool  // for settle
+	parsed  []parsedText
+	label   bool // the time is suspect
+}
+
+// A use is one node whose value went into a slot; slot is -1 in rows.
+type use struct{ slot, node int32 }
+
+// A parsedText is a text that json() read, kept while the event lasts.
+type parsedText struct {
+	node int32
+	doc  *rawjson.Doc
+}
+
+func (sc *Scratch) run(m *Mapping) *run {
+	if sc.last != nil && sc.last.m == m {
+		return sc.last
+	}
+	r := sc.runs[m]
+	if r == nil {
+		if sc.runs == nil {
+			sc.runs, sc.stats = map[*Mapping]*run{}, map[string]*Stats{}
+		}
+		r = &run{m: m, doc: m.paths.NewDoc(), vars: m.raw.Vars()}
+		if r.stats = sc.stats[m.Name]; r.stats == nil {
+			r.stats = newStats()
+			sc.stats[m.Name] = r.stats
+		}
+		sc.runs[m] = r
+	}
+	sc.last = r
+	return r
+}
+
+// Bounds of what goes to unmapped.
+const (
+	maxUnmapped      = 1000
+	maxUnmappedValue = 64 << 10
+)
+
+// suspectAhead is how far ahead of its arrival an event's time may be, and
+// suspectBefore the earliest believable time, 2000-01-01.
+const (
+	suspectAhead  = time.Hour
+	suspectBefore = 946684800000
+)
+
+// errNoObject is behind NotAnEvent when the JSON is no object.
+var errNoObject = errors.New("the JSON is no object")
+
+// Normalize makes the OCSF event of ev in out. Its texts point into ev.Body.
+// The error is a *Dead; out is then of no use.
+func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) error {
+	r := sc.run(m)
+	st := r.stats
+	st.Events++
+	st.Bytes += int64(len(ev.Body))
+	if err := r.doc.Parse(ev.Body); err != nil {
+		return st.dead(NotAnEvent, err)
+	}
+	if r.doc.Nodes[0].Kind != rawjson.Object {
+		return st.dead(NotAnEvent, errNoObject)
+	}
+	st.Duplicates += int64(r.doc.Duplicates)
+	r.out = out
+	r.parsed, r.uses = r.parsed[:0], r.uses[:0]
+	r.vars.Doc, r.vars.VarName, r.vars.Var = r.doc, "", expr.RawValue{}
+	r.vars.Meta = expr.RawMeta{Source: ev.Source, UID: ev.UID, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received}
+	var missing error
+	for i := m.dispatch.first(r, 0); i >= 0; i = m.dispatch.first(r, i+1) {
+		e := m.entries[i]
+		if e.when != nil && e.when(r) != yes {
+			continue
+		}
+		if err := r.fill(e, ev); err != nil {
+			if missing == nil {
+				missing = err
+			}
+			continue
+		}
+		if missing != nil {
+			st.FellThrough++
+		}
+		r.unmapped()
+		ocsf.Finish(out)
+		st.count(e)
+		return nil
+	}
+	if missing != nil {
+		return st.dead(Invalid, missing)
+	}
+	return st.dead(NoMapping, nil)
+}
+
+// fill makes the event of an entry. The error says what the class requires
+// and this event lacks.
+func (r *run) fill(e *entry, ev *nagare.Event) error {
+	if len(r.uses) > 0 {
+		r.doc.Forget()
+	}
+	r.uses = r.uses[:0]
+	r.out.Reset(e.layout)
+	slots := r.out.Slots
+	for i := range e.constants {
+		slots[e.constants[i].slot] = e.constants[i].value
+	}
+	for _, f := range e.fillers {
+		f(r, slots)
+	}
+	r.base(e, ev, slots)
+	if missing := r.settle(e.tree, slots, -1); missing != "" {
+		return fmt.Errorf("%s lacks %s", e.layout.Class.Name, missing)
+	}
+	for _, z := range e.zeros {
+		z.settle(slots)
+	}
+	return nil
+}
+
+// base sets what every event has.
+func (r *run) base(e *entry, ev *nagare.Event, slots []ocsf.Value) {
+	b := &e.base
+	slots[b.uid] = ocsf.TextValue(ev.UID)
+	if m := r.m; m.head.uidPath >= 0 {
+		if i, ok := r.doc.At(m.head.uidPath); ok && r.doc.Nodes[i].Kind < rawjson.Object && r.doc.Literal(i) == ev.UID {
+			r.doc.Use(i)
+		}
+	}
+	received := ev.Received.UnixMilli()
+	if !ev.Received.IsZero() {
+		slots[b.logged] = ocsf.IntValue(received)
+	}
+	if ev.Tenant != "" && !slots[b.tenant].Has() {
+		slots[b.tenant] = ocsf.TextValue(ev.Tenant)
+	}
+	suspect := false
+	if t := r.m.time; t != nil && !slots[b.time].Has() {
+		r.pending = r.pending[:0]
+		v := t.value(r)
+		if s, ok := v.Scalar(); ok {
+			slots[b.original] = ocsf.TextValue(clip(s, 256))
+		}
+		if t.target(e).put(r, slots, &v) {
+			r.usePending(int32(b.time))
+		}
+	}
+	switch ms := slots[b.time].Int(); {
+	case !slots[b.time].Has():
+		slots[b.time] = ocsf.IntValue(received)
+		suspect = true
+	case ms < suspectBefore, !ev.Received.IsZero() && ms > received+suspectAhead.Milliseconds():
+		suspect = true
+	}
+	if suspect {
+		r.stats.TimeSuspect++
+		list := slots[b.labels].List()
+		if list == nil {
+			list = r.out.NewList(nil)
+		}
+		list.Items = append(list.Items, ocsf.TextValue("time_suspect"))
+		slots[b.labels] = ocsf.ListValue(list)
+	}
+}
+
+// clip shortens a text to at most n bytes, at a rune.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+// unmapped keeps what no attribute took.
+func (r *run) unmapped() {
+	pairs, over := 0, 0
+	r.doc.Unused(func(key string, i int32) bool {
+		if pairs++; pairs > maxUnmapped {
+			over++
+			return true
+		}
+		var s string
+		if r.doc.Nodes[i].Kind < rawjson.Object {
+			s = r.doc.Literal(i)
+		} else {
+			s = r.doc.JSON(i)
+		}
+		if len(s) > maxUnmappedValue {
+			s = clip(s, maxUnmappedValue)
+			r.stats.Truncated++
+		}
+		r.out.AddUnmapped(key, s)
+		return true
+	})
+	if over > 0 {
+		r.out.AddUnmapped("nagare.truncated", fmt.Sprintf("%d more fields", over))
+		r.stats.Truncated += int64(over)
+	}
+	if pairs > 0 {
+		r.stats.WithUnmapped++
+	}
+	r.stats.Unmapped += int64(pairs)
+	r.stats.Mapped += int64(len(r.uses))
+}
+
+// pend notes a node that the value at hand is made of.
+func (r *run) pend(v expr.RawValue) {
+	if v.Kind == expr.RawNode && v.Doc == r.doc {
+		r.pending = append(r.pending, v.Node)
+	}
+}
+
+// pendTouched notes the nodes that a program read and whose text is in what
+// it made. A field that was only tested stays in unmapped.
+func (r *run) pendTouched(v *expr.RawValue) {
+	r.pend(*v)
+	if len(r.vars.Touched) == 0 || v.Kind == expr.RawNode || !v.Has() {
+		return
+	}
+	text, ok := v.Scalar()
+	if !ok {
+		text = string(v.AppendJSON(nil))
+	}
+	for _, i := range r.vars.Touched {
+		if s := r.doc.Literal(i); s == text || len(s) >= 4 && strings.Contains(text, s) {
+			r.pending = append(r.pending, i)
+		}
+	}
+}
+
+// usePending notes that the pending nodes went into a slot.
+func (r *run) usePending(slot int32) {
+	for _, i := range r.pending {
+		r.doc.Use(i)
+		r.uses = append(r.uses, use{slot, i})
+	}
+	r.pending = r.pending[:0]
+}
+
+// json is the function json(): the value in a text, parsed once an event.
+func (r *run) json(v expr.RawValue) expr.RawValue {
+	s, ok := textOf(&v)
+	if !ok {
+		return v
+	}
+	if v.Kind == expr.RawNode && v.Doc == r.doc {
+		for _, p := range r.parsed {
+			if p.node == v.Node {
+				return expr.NodeValue(p.doc, 0)
+			}
+		}
+	}
+	d := rawjson.NewPaths().NewDoc()
+	if d.Parse([]byte(s)) != nil {
+		return expr.RawValue{}
+	}
+	if v.Kind == expr.RawNode && v.Doc == r.doc {
+		r.parsed = append(r.parsed, parsedText{v.Node, d})
+	}
+	return expr.NodeValue(d, 0)
+}

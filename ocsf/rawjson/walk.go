@@ -1,0 +1,151 @@
+package rawjson
+
+import "strconv"
+
+// At returns the node of a path outside arrays; false when it is not there.
+func (d *Doc) At(path int32) (int32, bool) {
+	if int(path) >= len(d.last) {
+		return -1, false
+	}
+	i := d.last[path]
+	if i < 0 || int(i) >= len(d.Nodes) || d.Nodes[i].Path != path {
+		return -1, false
+	}
+	return i, true
+}
+
+// Member returns the member of an object that has this path.
+func (d *Doc) Member(object, path int32) (int32, bool) {
+	for k, end := object+1, d.Nodes[object].Next; k < end; k = d.Nodes[k].Next {
+		if d.Nodes[k].Path == path {
+			return k, true
+		}
+	}
+	return -1, false
+}
+
+// Child returns the member of an object that has this name. It does not find
+// what Pick skipped.
+func (d *Doc) Child(object int32, name string) (int32, bool) {
+	n := &d.Nodes[object]
+	if n.Kind != Object {
+		return -1, false
+	}
+	path := d.names.find(n.Path, []byte(name))
+	if path < 0 {
+		return -1, false
+	}
+	if !d.names.inElem[path] {
+		return d.At(path)
+	}
+	return d.Member(object, path)
+}
+
+// Name is the member name of a node; "" for elements and the root.
+func (d *Doc) Name(i int32) string { return d.names.key[d.Nodes[i].Path] }
+
+// Live says whether a node counts: a duplicate replaced by a later one does not.
+func (d *Doc) Live(i int32) bool { return d.Nodes[i].Path != dead }
+
+// Count is the number of members or elements.
+func (d *Doc) Count(i int32) int {
+	c := 0
+	for k, end := i+1, d.Nodes[i].Next; k < end; k = d.Nodes[k].Next {
+		if d.Nodes[k].Path != dead {
+			c++
+		}
+	}
+	return c
+}
+
+// Index returns element n of an array.
+func (d *Doc) Index(array int32, n int) (int32, bool) {
+	if d.Nodes[array].Kind != Array || n < 0 {
+		return -1, false
+	}
+	for k, end := array+1, d.Nodes[array].Next; k < end; k = d.Nodes[k].Next {
+		if n == 0 {
+			return k, true
+		}
+		n--
+	}
+	return -1, false
+}
+
+// Use notes that the value of a node, with all below it, went somewhere:
+// Unused will not list it.
+func (d *Doc) Use(i int32) {
+	d.Nodes[i].flags |= used
+	for p := d.Nodes[i].Parent; p >= 0 && d.Nodes[p].flags&partly == 0; p = d.Nodes[p].Parent {
+		d.Nodes[p].flags |= partly
+	}
+}
+
+// Unuse takes Use back.
+func (d *Doc) Unuse(i int32) { d.Nodes[i].flags &^= used }
+
+// Forget takes every Use back.
+func (d *Doc) Forget() {
+	for i := range d.Nodes {
+		d.Nodes[i].flags &^= used | partly
+	}
+}
+
+// Used says whether Use was called for the node.
+func (d *Doc) Used(i int32) bool { return d.Nodes[i].flags&used != 0 }
+
+// maxKey bounds a dotted key; the rest of a longer one is cut off.
+const maxKey = 1024
+
+// Unused calls yield for every value of an object that Use was not called
+// for, with its dotted key. An array of which nothing was used is one value;
+// else its elements are listed as a[0].b. Nulls are left out. It stops when
+// yield returns false.
+func (d *Doc) Unused(yield func(key string, node int32) bool) {
+	if len(d.Nodes) > 0 {
+		d.unused(0, nil, yield)
+	}
+}
+
+// unused walks one node. prefix is the key so far when it has an index in it;
+// nil means the path itself tells.
+func (d *Doc) unused(i int32, prefix []byte, yield func(string, int32) bool) bool {
+	n := &d.Nodes[i]
+	if n.flags&used != 0 || n.Path == dead || n.Kind == Null {
+		return true
+	}
+	leaf := n.Kind < Object || n.Next == i+1 || n.Kind == Array && n.flags&partly == 0
+	if leaf && i > 0 {
+		if prefix != nil {
+			return yield(bytesText(append(d.text.room(len(prefix)), prefix...)), i)
+		}
+		return yield(d.names.whole(n.Path), i)
+	}
+	if n.Kind == Array {
+		if prefix == nil {
+			prefix = append(make([]byte, 0, 128), d.names.whole(n.Path)...)
+		}
+		at, index := len(prefix), 0
+		for k := i + 1; k < n.Next; k = d.Nodes[k].Next {
+			prefix = append(strconv.AppendInt(append(prefix[:at], '['), int64(index), 10), ']')
+			if !d.unused(k, prefix, yield) {
+				return false
+			}
+			index++
+		}
+		return true
+	}
+	for k := i + 1; k < n.Next; k = d.Nodes[k].Next {
+		sub := prefix
+		if prefix != nil && d.Nodes[k].Path != dead {
+			sub = append(append(prefix, '.'), d.names.key[d.Nodes[k].Path]...)
+			if len(sub) > maxKey {
+				sub = sub[:maxKey]
+			}
+		}
+		if !d.unused(k, sub, yield) {
+			return false
+		}
+	}
+	return true
+}
