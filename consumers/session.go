@@ -335,7 +335,11 @@ func (s *session) getRecords() (*kinesis.GetRecordsOutput, error) {
 				size += len(out.Records[i].Data)
 			}
 			if n := len(out.Records); n > 0 {
-				p.perRec = 0.7*p.perRec + 0.3*float64(size)/float64(n)
+				mean := float64(size) / float64(n)
+				if p.perRec == 0 {
+					p.perRec = mean
+				}
+				p.perRec = 0.7*p.perRec + 0.3*mean
 			}
 			// Both limits are shared by all who poll.
 			cost := time.Duration(float64(size) / readRate * float64(time.Second))
@@ -380,7 +384,7 @@ func (s *session) readOnce() (*kinesis.GetRecordsOutput, error) {
 		}
 		p.iterator = out.ShardIterator
 	}
-	limit := int32(10) // until we know how large the records are
+	limit := int32(30) // until we know how large the records are
 	if p.perRec > 0 {
 		limit = int32(min(max(readBytes/p.perRec, 1), 10000))
 	}

@@ -1,0 +1,122 @@
+package consumers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nagare/internal/kinesisd"
+)
+
+// runToEnd runs until Config.End and returns the uids in the order they came.
+func runToEnd(t *testing.T, r *rig, cfg Config) []string {
+	t.Helper()
+	var s sink
+	if err := Run(t.Context(), r.config(cfg, &s)); err != nil {
+		t.Fatal(err)
+	}
+	if t.Context().Err() != nil {
+		t.Fatal("did not end by itself")
+	}
+	var uids []string
+	for _, ev := range s.events {
+		uids = append(uids, ev.UID)
+	}
+	return uids
+}
+
+func span(from, to int) (uids []string) {
+	for i := from; i < to; i++ {
+		uids = append(uids, fmt.Sprint("e", i))
+	}
+	return uids
+}
+
+func wantSet(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	got, want = slices.Clone(got), slices.Clone(want)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %d events %v, want %d", what, len(got), got, len(want))
+	}
+}
+
+// TestReplay reads a part of a stream that was split and merged meanwhile, and
+// then returns.
+func TestReplay(t *testing.T) {
+	both(t, func(t *testing.T, fanOut bool) {
+		r := newRig(t, 1, kinesisd.Config{})
+		put := func(from, to int) time.Time {
+			for i := from; i < to; i++ {
+				r.put(fmt.Sprint("e", i))
+			}
+			time.Sleep(20 * time.Millisecond) // arrival times are milliseconds
+			at := time.Now()
+			time.Sleep(20 * time.Millisecond)
+			return at
+		}
+		t1 := put(0, 10)
+		r.split("shardId-000000000000")
+		t2 := put(10, 20)
+		r.merge("shardId-000000000001", "shardId-000000000002")
+		t3 := put(20, 30)
+		t4 := put(30, 40)
+
+		wantSet(t, "all", runToEnd(t, r, Config{App: "r-all", FanOut: fanOut, End: time.Now()}), span(0, 40))
+		wantSet(t, "from a time", runToEnd(t, r, Config{App: "r-time", FanOut: fanOut, Start: Start{Time: t2}, End: t4}), span(20, 40))
+		wantSet(t, "between times", runToEnd(t, r, Config{App: "r-between", FanOut: fanOut, Start: Start{Time: t1}, End: t3}), span(10, 30))
+		wantSet(t, "before the split", runToEnd(t, r, Config{App: "r-before", FanOut: fanOut, End: t1}), span(0, 10))
+		wantSet(t, "an hour to come", runToEnd(t, r, Config{App: "r-none", FanOut: fanOut, Start: Start{Time: t4}, End: time.Now()}), nil)
+		// Once more under a name that has reached its end: nothing to do.
+		wantSet(t, "again", runToEnd(t, r, Config{App: "r-between", FanOut: fanOut, Start: Start{Time: t1}, End: t3}), nil)
+	})
+}
+
+// TestReplayOfOneShard begins at a record, and leaves other shards alone.
+func TestReplayOfOneShard(t *testing.T) {
+	r := newRig(t, 2, kinesisd.Config{})
+	for i := range 20 {
+		r.put(fmt.Sprint("e", i))
+	}
+	var all sink
+	stop := r.start(Config{App: "live"}, &all)
+	eventually(t, "all are here", all.has(20))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	const shard = "shardId-000000000001"
+	var want []string
+	var from Start
+	for _, ev := range all.events {
+		if ev.Pos.Shard != shard {
+			continue
+		}
+		if len(want) > 0 || from.Seq == "" && ev.UID > "e1" {
+			if from.Seq == "" {
+				from = Start{Shard: shard, Seq: ev.Pos.Seq}
+			}
+			want = append(want, ev.UID)
+		}
+	}
+	r.split(shard)
+	for i := range 10 {
+		uid := fmt.Sprint("late", i)
+		r.put(uid)
+		for _, s := range r.shards() {
+			if *s.ShardId == "shardId-000000000000" && keyOf("test", uid) > *s.HashKeyRange.EndingHashKey && len(keyOf("test", uid)) >= len(*s.HashKeyRange.EndingHashKey) {
+				want = append(want, uid)
+			}
+		}
+	}
+	time.Sleep(20 * time.Millisecond)
+	wantSet(t, "one shard", runToEnd(t, r, Config{App: "r-seq", Start: from, End: time.Now()}), want)
+
+	// Where live is: only what live has not had.
+	got := runToEnd(t, r, Config{App: "r-app", Start: Start{App: "live"}, End: time.Now()})
+	if len(got) != 10 || !strings.HasPrefix(got[0], "late") {
+		t.Errorf("from live's checkpoint: %v", got)
+	}
+}
