@@ -110,6 +110,9 @@ func (n *node) appendMembers(dst []byte, slots []Value) []byte {
 	return dst
 }
 
+// AppendJSON appends a value of the attribute as JSON.
+func (a *Attr) AppendJSON(dst []byte, v Value) []byte { return a.appendValue(dst, v) }
+
 func (a *Attr) appendValue(dst []byte, v Value) []byte {
 	if v.k != ListKind {
 		return a.appendScalar(dst, v)
