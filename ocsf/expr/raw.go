@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
@@ -29,6 +30,27 @@ type Raw struct {
 type Table struct {
 	Name string
 	Rows map[string]Row
+
+	folded map[string]Row
+}
+
+// NewTable makes a table of rows. Keys are matched as they are, and else
+// without regard to case.
+func NewTable(name string, rows map[string]Row) *Table {
+	t := &Table{name, rows, make(map[string]Row, len(rows))}
+	for k, r := range rows {
+		t.folded[strings.ToLower(k)] = r
+	}
+	return t
+}
+
+// Find returns the row of a key.
+func (t *Table) Find(key string) (Row, bool) {
+	if r, ok := t.Rows[key]; ok {
+		return r, true
+	}
+	r, ok := t.folded[strings.ToLower(key)]
+	return r, ok
 }
 
 // A Row is what a table has under a key: fields, or one scalar under "".
@@ -45,6 +67,7 @@ func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	opts := []cel.EnvOption{
 		cel.OptionalTypes(),
 		ext.Strings(), ext.Lists(), ext.Sets(), ext.Math(), ext.Encoders(), ext.Bindings(), ext.Network(), ext.Regex(),
+		cel.ClearMacros(), cel.Macros(cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.MapMacro, cel.MapFilterMacro, cel.FilterMacro, hasMacro),
 		cel.EnableMacroCallTracking(),
 		cel.ParserExpressionSizeLimit(10_000),
 		cel.ParserRecursionLimit(100),
@@ -160,6 +183,18 @@ func member(e ast.Expr) (operand ast.Expr, field string, ok bool) {
 	return nil, "", false
 }
 
+// hasMacro is CEL's has(), which also takes a["b c"].
+var hasMacro = cel.GlobalMacro("has", 1, func(f cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
+	x := args[0]
+	if x.Kind() == ast.SelectKind {
+		return f.NewPresenceTest(x.AsSelect().Operand(), x.AsSelect().FieldName()), nil
+	}
+	if operand, name, ok := member(x); ok {
+		return f.NewPresenceTest(operand, name), nil
+	}
+	return nil, f.NewError(x.ID(), "has() takes a path, as raw.a.b or raw[\"a b\"]")
+})
+
 // softenHas turns has(a.b.c) into a.?b.?c.hasValue(), so that it is false,
 // not an error, when a.b is absent.
 func softenHas(rep *ast.AST) {
@@ -168,11 +203,11 @@ func softenHas(rep *ast.AST) {
 	id := func() int64 { next++; return next }
 	var soft func(e ast.Expr) ast.Expr
 	soft = func(e ast.Expr) ast.Expr {
-		if e.Kind() != ast.SelectKind || e.AsSelect().IsTestOnly() {
+		operand, name, ok := member(e)
+		if !ok || e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
 			return e
 		}
-		s := e.AsSelect()
-		return fac.NewCall(e.ID(), operators.OptSelect, soft(s.Operand()), fac.NewLiteral(id(), types.String(s.FieldName())))
+		return fac.NewCall(e.ID(), operators.OptSelect, soft(operand), fac.NewLiteral(id(), types.String(name)))
 	}
 	ast.PostOrderVisit(rep.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() != ast.SelectKind || !e.AsSelect().IsTestOnly() {

@@ -334,7 +334,7 @@ func (t *tableVal) Find(key ref.Val) (ref.Val, bool) {
 	if !ok {
 		return nil, false
 	}
-	row, ok := t.table.Rows[k]
+	row, ok := t.table.Find(k)
 	if !ok {
 		return nil, false
 	}

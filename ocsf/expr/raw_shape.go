@@ -237,6 +237,12 @@ func (l *lowering) compare(not bool, a, b ast.Expr) *RawExpr {
 
 // in lowers path in [constants].
 func (l *lowering) in(a, b ast.Expr) *RawExpr {
+	if name, ok := literal(a); ok && name.Kind == RawText && name.Text != "" {
+		// "a b" in raw.c is has(raw.c["a b"]).
+		if x := l.shape(b); x != nil && x.Op == OpPath && len(x.Steps) == 0 && x.Var == "raw" {
+			return &RawExpr{Op: OpHas, Args: []*RawExpr{x.step(Step{Name: name.Text})}, Type: RawBool}
+		}
+	}
 	if b.Kind() != ast.ListKind {
 		return nil
 	}

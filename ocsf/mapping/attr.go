@@ -110,6 +110,15 @@ func (t *target) setEnum(slots []ocsf.Value, s string) bool {
 	return true
 }
 
+// otherText is the text behind "Other: ", which a file writes where an enum
+// has no value for what it means: it becomes 99 with that text beside it.
+func (t *target) otherText(v *expr.RawValue) (string, bool) {
+	if t.enum == nil || t.text < 0 || !t.enum.other || v.Kind != expr.RawText {
+		return "", false
+	}
+	return strings.CutPrefix(v.Text, "Other: ")
+}
+
 // An enumIndex finds the value of an enum by id or caption.
 type enumIndex struct {
 	enum  *ocsf.Enum

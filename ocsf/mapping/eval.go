@@ -145,14 +145,15 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 		name := e.Name
 		return func(r *run) expr.RawValue { return r.vars.Meta.Field(name) }
 	case expr.OpLookup:
-		key, rows, field := c.value(e.Args[0]), e.Table.Rows, e.Name
+		key, table, field := c.value(e.Args[0]), e.Table, e.Name
 		return func(r *run) expr.RawValue {
 			k := key(r)
 			s, ok := k.Scalar()
 			if !ok {
 				return expr.RawValue{}
 			}
-			v, ok := rows[s][field]
+			row, _ := table.Find(s)
+			v, ok := row[field]
 			if !ok {
 				r.pending = r.pending[:0]
 				return expr.RawValue{}

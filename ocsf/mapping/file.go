@@ -181,7 +181,7 @@ func (l *loader) text(name string, n *yaml.Node) string {
 
 // table reads a lookup table: rows of scalars or of fields.
 func (l *loader) table(file, name string, n *yaml.Node) *expr.Table {
-	t := &expr.Table{Name: name, Rows: map[string]expr.Row{}}
+	rows := map[string]expr.Row{}
 	for _, p := range l.pairs(file, n) {
 		row := expr.Row{}
 		if p.value.Kind == yaml.MappingNode {
@@ -193,9 +193,9 @@ func (l *loader) table(file, name string, n *yaml.Node) *expr.Table {
 		} else if v, ok := l.scalar(file, p.value); ok {
 			row[""] = v
 		}
-		t.Rows[p.key.Value] = row
+		rows[p.key.Value] = row
 	}
-	return t
+	return expr.NewTable(name, rows)
 }
 
 // scalar is a constant of a table.

@@ -226,6 +226,10 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			continue
 		}
 		slots := make([]ocsf.Value, c.layout.Len())
+		if other, ok := t.otherText(&v); ok {
+			rows[k] = [2]ocsf.Value{ocsf.IntValue(99), ocsf.TextValue(other)}
+			continue
+		}
 		if !t.put(probe, slots, &v) || t.enum != nil && t.text >= 0 && slots[t.text].Has() {
 			s, _ := v.Scalar()
 			p := Problem{File: c.f.name, Code: "wrong-value", Message: fmt.Sprintf("table %q says %q for %q, which %s cannot be", x.Table.Name, s, k, t.path)}
@@ -239,6 +243,10 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		rows[k] = [2]ocsf.Value{slots[t.slot]}
 	}
 	key := c.value(x.Args[0])
+	folded := make(map[string][2]ocsf.Value, len(rows))
+	for k, v := range rows {
+		folded[strings.ToLower(k)] = v
+	}
 	return func(r *run, slots []ocsf.Value) {
 		r.pending = r.pending[:0]
 		k := key(r)
@@ -248,10 +256,16 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		}
 		v, ok := rows[s]
 		if !ok {
+			v, ok = folded[strings.ToLower(s)]
+		}
+		if !ok {
 			r.stats.NotInTable++
 			return
 		}
 		slots[t.slot] = v[0]
+		if t.text >= 0 {
+			slots[t.text] = v[1]
+		}
 		// The key may be what the program made of it: LOWER to lower.
 		if len(r.pending) == 0 && len(r.vars.Touched) > 0 && x.Args[0].Op == expr.OpProgram {
 			r.pending = append(r.pending, r.vars.Touched...)
@@ -263,6 +277,11 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 // constant compiles a constant: it is converted and checked now.
 func (c *compiler) constant(t *target, n *yaml.Node, v expr.RawValue) filler {
 	s, isScalar := v.Scalar()
+	if other, ok := t.otherText(&v); ok {
+		return func(_ *run, slots []ocsf.Value) {
+			slots[t.slot], slots[t.text] = ocsf.IntValue(99), ocsf.TextValue(other)
+		}
+	}
 	if t.enum != nil {
 		e, ok := t.enum.find(s)
 		if !ok || !isScalar {
