@@ -2,12 +2,16 @@ package ocsf
 
 import (
 	"strings"
+	"sync"
 	"testing"
 )
 
+// facts130 is read once for all tests; a Schema is immutable.
+var facts130 = sync.OnceValues(func() (*Schema, error) { return Load(Version) })
+
 func load(t testing.TB) *Schema {
 	t.Helper()
-	s, err := Load(Version)
+	s, err := facts130()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func TestValidate(t *testing.T) {
 		value Value
 		code  string
 	}{
-		"time":                         {IntValue(1_700_000_000), "seconds"},
+		"time":                         {IntValue(1_700_000_000), "time-unit"},
 		"metadata.product.vendor_name": {Value{}, "required"},
 		"user.email_addr":              {TextValue("not a mail"), "format"},
 		"src_endpoint.ip":              {TextValue("1.2.3.4:5"), "format"},

@@ -32,16 +32,17 @@ func (l *Layout) addFinishSlots() {
 type finishPlan struct {
 	enums    []enumPair
 	defaults []defaultID
-	rows     []int // slots with rows that have a plan of their own
-	marks    []mark
+	rows     []int // slots with rows that have something to finish
+	profiles []profileMark
+	rowMarks []int // slots with rows that have profiles
 
 	// The rest is for class layouts only.
-	activityID, activityName, typeUID, typeName, severityID int
-	constants                                               []constant
-	datetimes                                               [][2]int // time slot, datetime slot
-	profiles                                                []profileMark
-	profileSlot, observables                                int
-	activityNames                                           map[int64]string // type_name by activity_id
+	activityID, typeUID, typeName int
+	constants                     []constant
+	datetimes                     [][2]int // time slot, datetime slot
+	marks                         []mark
+	profileSlot, observables      int
+	activityNames                 map[int64]string // type_name by activity_id
 }
 
 // An enumPair is an enum attribute and the attribute with its caption.
@@ -55,15 +56,16 @@ type enumPair struct {
 // there and nothing set it.
 type defaultID struct {
 	id     int
-	others []int // slots of the same object
+	always bool  // the object is the event
+	others []int // else: the slots of the same object
 }
 
-// A mark is a slot whose value is an observable.
+// A mark is a slot whose values are observables, or whose rows have some.
 type mark struct {
 	slot   int
 	name   string // its path from the class
 	typeID int64
-	rows   bool // look into the rows' own marks
+	rows   []mark
 }
 
 // A constant is a slot with the same value in all events of a class.
@@ -98,32 +100,52 @@ func (l *Layout) freeze() {
 		}
 	}
 	l.finish = l.planFinish()
+	l.validate = l.planValidate()
 	l.tree = newTree(l)
-	l.prefixes = map[string]bool{}
-	for _, s := range l.slots {
-		for p := parentOf(s.Path); p != ""; p = parentOf(p[:len(p)-1]) {
-			l.prefixes[p] = true
+}
+
+// addDerived adds the slots that follow from those in use: captions of enum
+// ids, ids of captions, datetimes of the event's times, and the required ids of
+// every object on the way.
+func (l *Layout) addDerived() {
+	l.addRequiredIDs("")
+	for i := 0; i < len(l.slots); i++ { // grows
+		path, a := l.slots[i].Path, l.slots[i].Attr
+		parent := parentOf(path)
+		if a.Enum != nil && a.Sibling != "" {
+			_, _ = l.Add(parent + a.Sibling)
+		}
+		for _, b := range l.objectAt(parent).Attrs {
+			if b.Enum != nil && b.Sibling == a.Name {
+				_, _ = l.Add(parent + b.Name)
+			}
+		}
+		if l.Class != nil && parent == "" && a.Base == BaseTimestamp {
+			_, _ = l.Add(path + "_dt")
+		}
+		for p := parent; p != ""; p = parentOf(p[:len(p)-1]) {
+			l.addRequiredIDs(p)
 		}
 	}
 }
 
-// addDerived adds the slots that follow from those in use: captions of enum
-// ids, ids of captions, required ids of objects.
-func (l *Layout) addDerived() {
-	for i := 0; i < len(l.slots); i++ { // grows
-		parent := parentOf(l.slots[i].Path)
-		o := l.objectAt(parent)
-		a := l.slots[i].Attr
-		if a.Enum != nil && a.Sibling != "" {
-			_, _ = l.Add(parent + a.Sibling)
-		}
-		for _, b := range o.Attrs {
-			required := b.Requirement == Required && b.Enum != nil && len(b.Profiles) == 0 && !b.Array && parent != ""
-			if b.Enum != nil && (b.Sibling == a.Name || required) {
-				_, _ = l.Add(parent + b.Name)
-			}
+// addRequiredIDs adds the enum ids that the object at a prefix requires.
+func (l *Layout) addRequiredIDs(prefix string) {
+	for _, a := range l.objectAt(prefix).Attrs {
+		if a.defaultsToUnknown() {
+			_, _ = l.Add(prefix + a.Name)
 		}
 	}
+}
+
+// defaultsToUnknown says whether a is a required id that has Unknown. The ids
+// of a profile are no such: who brings a profile knows them.
+func (a *Attr) defaultsToUnknown() bool {
+	if a.Requirement != Required || a.Enum == nil || a.Array || len(a.Profiles) > 0 {
+		return false
+	}
+	_, ok := a.Enum.Caption(0)
+	return ok
 }
 
 // parentOf is the path up to and including its last dot.
@@ -149,21 +171,20 @@ func (l *Layout) planFinish() *finishPlan {
 				p.enums = append(p.enums, enumPair{i, text, s.Attr.Enum, s.Attr.Array})
 			}
 		}
-		if s.Attr.Enum != nil && s.Attr.Requirement == Required && !s.Attr.Array && parent != "" {
-			if _, ok := s.Attr.Enum.Caption(0); ok {
-				p.defaults = append(p.defaults, defaultID{i, l.under(parent, i)})
-			}
+		if s.Attr.defaultsToUnknown() {
+			p.defaults = append(p.defaults, defaultID{i, parent == "" && l.Class != nil, l.under(parent, i)})
 		}
-		if s.Rows != nil && s.Path != "observables" {
-			if f := s.Rows.finish; len(f.enums)+len(f.defaults)+len(f.rows)+len(f.marks) > 0 {
+		if s.Rows != nil {
+			f := s.Rows.finish
+			if len(f.enums)+len(f.defaults)+len(f.rows) > 0 {
 				p.rows = append(p.rows, i)
-				if len(f.marks) > 0 {
-					p.marks = append(p.marks, mark{slot: i, name: s.Path, rows: true})
-				}
+			}
+			if len(f.profiles)+len(f.rowMarks) > 0 {
+				p.rowMarks = append(p.rowMarks, i)
 			}
 		}
-		if t := s.Attr.Observable; t > 0 && !unmarked[t] && s.Attr.Base == BaseString && !strings.HasPrefix(s.Path, "metadata.") {
-			p.marks = append(p.marks, mark{slot: i, name: s.Path, typeID: int64(t)})
+		if profiles := l.profilesOf(s.Path); profiles != nil {
+			p.profiles = append(p.profiles, profileMark{i, profiles[0]})
 		}
 	}
 	if l.Class != nil {
@@ -183,10 +204,41 @@ func (l *Layout) under(prefix string, but int) []int {
 	return out
 }
 
+// profilesOf returns the profiles that bring the attribute at path, or the
+// object it is in; nil if it is there without any.
+func (l *Layout) profilesOf(path string) []string {
+	o := l.Object
+	for name := range strings.SplitSeq(path, ".") {
+		a, _ := o.Attr(name)
+		if len(a.Profiles) > 0 {
+			return a.Profiles
+		}
+		o = a.Object
+	}
+	return nil
+}
+
+// marks returns the marks of a layout whose slots lie below a prefix.
+func (l *Layout) marks(prefix string) []mark {
+	var out []mark
+	for i, s := range l.slots {
+		m := mark{slot: i, name: prefix + s.Path, typeID: int64(s.Attr.Observable)}
+		switch top, _, _ := strings.Cut(m.name, "."); {
+		case top == "metadata" || top == "observables":
+		case s.Rows != nil:
+			if m.rows = s.Rows.marks(m.name + "."); len(m.rows) > 0 {
+				out = append(out, m)
+			}
+		case m.typeID > 0 && !unmarked[s.Attr.Observable] && s.Attr.Base == BaseString:
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 func (l *Layout) planClass(p *finishPlan) {
 	c := l.Class
-	p.activityID, p.activityName = l.Slot("activity_id"), l.Slot("activity_name")
-	p.typeUID, p.typeName, p.severityID = l.Slot("type_uid"), l.Slot("type_name"), l.Slot("severity_id")
+	p.activityID, p.typeUID, p.typeName = l.Slot("activity_id"), l.Slot("type_uid"), l.Slot("type_name")
 	p.profileSlot, p.observables = l.Slot("metadata.profiles"), l.Slot("observables")
 	for path, v := range map[string]Value{
 		"category_uid": IntValue(int64(c.CategoryUID)), "category_name": TextValue(c.CategoryName),
@@ -209,13 +261,8 @@ func (l *Layout) planClass(p *finishPlan) {
 				p.datetimes = append(p.datetimes, [2]int{i, dt})
 			}
 		}
-		// Attributes of profiles at the event's own level (cloud, device,
-		// action_id …) say which profile the event uses.
-		top, _, _ := strings.Cut(s.Path, ".")
-		if a, ok := c.Attr(top); ok && len(a.Profiles) > 0 {
-			p.profiles = append(p.profiles, profileMark{i, a.Profiles[0]})
-		}
 	}
+	p.marks = l.marks("")
 }
 
 // Finish fills what follows from the rest: ids and their captions, the class
@@ -227,15 +274,8 @@ func Finish(e *Event) {
 	for _, c := range p.constants {
 		s[c.slot] = c.value
 	}
-	for _, i := range []int{p.activityID, p.severityID} {
-		if i >= 0 && !s[i].Has() {
-			if text := e.siblingText(i); text == "" {
-				s[i] = IntValue(0)
-			}
-		}
-	}
 	p.finishSlots(e, s)
-	if p.typeUID >= 0 {
+	if p.typeUID >= 0 && p.activityID >= 0 {
 		activity := s[p.activityID].Int()
 		s[p.typeUID] = IntValue(int64(e.Layout.Class.UID)*100 + activity)
 		if name, ok := p.activityNames[activity]; ok && p.typeName >= 0 {
@@ -250,22 +290,16 @@ func Finish(e *Event) {
 	if p.profileSlot >= 0 {
 		p.finishProfiles(e)
 	}
-	if p.observables >= 0 && !s[p.observables].Has() {
+	if p.observables >= 0 {
 		list := e.NewList(e.Layout.slots[p.observables].Rows)
-		p.observe(s, "", list)
+		if own := s[p.observables].List(); own != nil {
+			list.Items = append(list.Items, own.Items...)
+		}
+		observe(p.marks, s, list)
 		if list.Len() > 0 {
 			s[p.observables] = ListValue(list)
 		}
 	}
-}
-
-// siblingText is the text beside enum slot i; "" without one.
-func (e *Event) siblingText(i int) string {
-	a := e.Layout.slots[i]
-	if t := e.Layout.Slot(parentOf(a.Path) + a.Attr.Sibling); t >= 0 {
-		return e.Slots[t].Text()
-	}
-	return ""
 }
 
 // finishSlots fills enum ids and captions in slots, and in the rows below.
@@ -274,7 +308,7 @@ func (p *finishPlan) finishSlots(e *Event, s []Value) {
 		p.enums[i].finish(e, s)
 	}
 	for _, d := range p.defaults {
-		if !s[d.id].Has() && slices.ContainsFunc(d.others, func(i int) bool { return s[i].Has() }) {
+		if !s[d.id].Has() && (d.always || anyHas(s, d.others)) {
 			s[d.id] = IntValue(0)
 		}
 	}
@@ -296,17 +330,7 @@ func (p *finishPlan) finishSlots(e *Event, s []Value) {
 
 func (x *enumPair) finish(e *Event, s []Value) {
 	if x.array {
-		ids := s[x.id].List()
-		if ids.Len() == 0 || s[x.text].Has() {
-			return
-		}
-		texts := e.NewList(nil)
-		for _, id := range ids.Items {
-			if caption, ok := x.enum.Caption(id.Int()); ok {
-				texts.Items = append(texts.Items, TextValue(caption))
-			}
-		}
-		s[x.text] = ListValue(texts)
+		x.finishList(e, s)
 		return
 	}
 	if !s[x.id].Has() && s[x.text].Has() {
@@ -319,24 +343,62 @@ func (x *enumPair) finish(e *Event, s []Value) {
 	}
 }
 
-// finishProfiles lists the profiles whose attributes are filled, besides what
-// the mapping listed.
-func (p *finishPlan) finishProfiles(e *Event) {
-	list := e.Slots[p.profileSlot].List()
-	if list == nil {
-		list = e.NewList(nil)
+// finishList fills the captions of a list of ids, or the ids of captions: as
+// many as there are, so that both lists go together.
+func (x *enumPair) finishList(e *Event, s []Value) {
+	ids, texts := s[x.id].List(), s[x.text].List()
+	switch {
+	case ids.Len() > 0 && texts == nil:
+		texts = e.NewList(nil)
+		for _, id := range ids.Items {
+			caption, ok := x.enum.Caption(id.Int())
+			if !ok {
+				caption = "Unknown"
+			}
+			texts.Items = append(texts.Items, TextValue(caption))
+		}
+		s[x.text] = ListValue(texts)
+	case texts.Len() > 0 && ids == nil:
+		ids = e.NewList(nil)
+		for _, text := range texts.Items {
+			id := int64(99)
+			if item, ok := x.enum.ByCaption(text.Text()); ok {
+				id = item.ID
+			}
+			ids.Items = append(ids.Items, IntValue(id))
+		}
+		s[x.id] = ListValue(ids)
 	}
-	had := len(list.Items)
-	for _, m := range p.profiles {
-		if e.Slots[m.slot].Has() && !slices.ContainsFunc(list.Items, func(v Value) bool { return v.s == m.profile }) {
+}
+
+// finishProfiles lists the profiles whose attributes are filled, besides what
+// the mapping listed. The list is a new one: the mapping's may be a constant
+// that many events share.
+func (p *finishPlan) finishProfiles(e *Event) {
+	list := e.NewList(nil)
+	if own := e.Slots[p.profileSlot].List(); own != nil {
+		list.Items = append(list.Items, own.Items...)
+	}
+	p.addProfiles(e.Slots, list)
+	if len(list.Items) == 0 {
+		return
+	}
+	slices.SortFunc(list.Items, func(a, b Value) int { return strings.Compare(a.s, b.s) })
+	e.Slots[p.profileSlot] = ListValue(list)
+}
+
+func (p *finishPlan) addProfiles(s []Value, list *List) {
+	for i := range p.profiles {
+		m := &p.profiles[i]
+		if s[m.slot].Has() && !slices.ContainsFunc(list.Items, func(v Value) bool { return v.s == m.profile }) {
 			list.Items = append(list.Items, TextValue(m.profile))
 		}
 	}
-	if len(list.Items) > had {
-		slices.SortFunc(list.Items, func(a, b Value) int { return strings.Compare(a.s, b.s) })
-	}
-	if len(list.Items) > 0 {
-		e.Slots[p.profileSlot] = ListValue(list)
+	for _, i := range p.rowMarks {
+		rows := s[i].List()
+		for r := range rows.Len() {
+			rows.Row.finish.addProfiles(rows.At(r), list)
+		}
 	}
 }
 
@@ -348,51 +410,44 @@ const (
 	obsValue
 )
 
-// observe adds the observables of slots to list. prefix is the path of the
-// rows that the slots belong to.
-func (p *finishPlan) observe(s []Value, prefix string, list *List) {
-	for i := range p.marks {
-		m := &p.marks[i]
+// observe adds the observables of slots to list. Objects that are observables
+// (a user, an endpoint) are not listed: OCSF gives those no value, so a list
+// of them finds nothing that their attributes do not.
+func observe(marks []mark, s []Value, list *List) {
+	for i := range marks {
+		m := &marks[i]
 		v := s[m.slot]
 		if !v.Has() {
 			continue
 		}
 		switch l := v.List(); {
-		case m.rows:
+		case m.rows != nil:
 			for r := range l.Len() {
-				l.Row.finish.observe(l.At(r), m.path(prefix), list)
+				observe(m.rows, l.At(r), list)
 			}
 		case l != nil:
-			for _, item := range l.Items {
-				addObservable(list, m, prefix, item.Text())
+			for j := range l.Items {
+				m.add(list, l.Items[j].Text())
 			}
 		default:
-			addObservable(list, m, prefix, v.Text())
+			m.add(list, v.Text())
 		}
 	}
 }
 
-// path is the mark's path from the class. It is joined only in rows, which
-// few events have.
-func (m *mark) path(prefix string) string {
-	if prefix == "" {
-		return m.name
-	}
-	return prefix + "." + m.name
-}
-
-func addObservable(list *List, m *mark, prefix, value string) {
-	if value == "" || list.Len() >= maxObservables {
+// add appends one observable, once, and as long as there is room.
+func (m *mark) add(list *List, value string) {
+	n := list.Len()
+	if value == "" || n >= maxObservables {
 		return
 	}
-	for r := range list.Len() {
-		row := list.At(r)
-		if row[obsTypeID].Int() == m.typeID && row[obsValue].s == value {
+	for r := range n {
+		if row := list.At(r); row[obsTypeID].Int() == m.typeID && row[obsValue].s == value {
 			return
 		}
 	}
 	row := list.AddRow()
-	row[obsName], row[obsTypeID], row[obsValue] = TextValue(m.path(prefix)), IntValue(m.typeID), TextValue(value)
+	row[obsName], row[obsTypeID], row[obsValue] = TextValue(m.name), IntValue(m.typeID), TextValue(value)
 	if caption, ok := list.Row.slots[obsTypeID].Attr.Enum.Caption(m.typeID); ok {
 		row[obsType] = TextValue(caption)
 	}

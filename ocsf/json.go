@@ -147,7 +147,9 @@ func (a *Attr) appendScalar(dst []byte, v Value) []byte {
 	case Float:
 		return appendFloat(dst, v.Float())
 	case JSON:
-		return append(dst, v.s...)
+		if v.s != "" {
+			return append(dst, v.s...)
+		}
 	case Text:
 		return appendString(dst, v.s)
 	}

@@ -22,8 +22,8 @@ type Layout struct {
 	byPath   map[string]int
 	frozen   bool
 	finish   *finishPlan
+	validate *validatePlan
 	tree     *node
-	prefixes map[string]bool // of the objects that have slots, with their dots
 }
 
 // A SlotInfo describes one slot.
@@ -203,3 +203,6 @@ func (ls *Layouts) Freeze() {
 		l.freeze()
 	}
 }
+
+// Under returns the slots whose path begins with a prefix.
+func (l *Layout) Under(prefix string) []int { return l.under(prefix, -1) }

@@ -115,10 +115,8 @@ func (l *loader) fill(o *Object, f facts.Object) error {
 		o.byName[name] = a
 	}
 	slices.SortFunc(o.Attrs, func(a, b *Attr) int { return strings.Compare(a.Name, b.Name) })
-	for _, names := range [][]string{f.AtLeastOne} {
-		if len(names) > 0 {
-			o.AtLeastOne = append(o.AtLeastOne, names)
-		}
+	if len(f.AtLeastOne) > 0 {
+		o.AtLeastOne = append(o.AtLeastOne, f.AtLeastOne)
 	}
 	if len(f.JustOne) > 0 {
 		o.JustOne = append(o.JustOne, f.JustOne)

@@ -2,253 +2,370 @@ package ocsf
 
 import (
 	"fmt"
-	"net/netip"
-	"regexp"
-	"slices"
+	"math"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// A Problem is what Validate finds wrong with an event.
+// A Problem is one thing that is wrong with an event.
 type Problem struct {
-	// Path is the attribute's dotted path.
+	// Path is the attribute, with the index of each row: evidences[0].file.name.
+	// It is the object for a constraint, and "" for the event itself.
 	Path string `json:"path"`
-	// Code is required, constraint, enum, format, range, length, type or
-	// seconds.
-	Code    string `json:"code"`
+	// Code names the kind of problem: one of the Code constants.
+	Code string `json:"code"`
+	// Message says what is wrong. It holds no value of the event, so it can be
+	// logged.
 	Message string `json:"message"`
 }
 
-func (p Problem) String() string { return p.Path + ": " + p.Message }
+// The codes of problems.
+const (
+	CodeType       = "type"       // the value is not of the attribute's type
+	CodeFormat     = "format"     // text that is not an address, a host name …
+	CodeEnum       = "enum"       // a value that the enumeration lacks
+	CodeRange      = "range"      // a number out of the type's range
+	CodeLength     = "length"     // text longer than the type takes
+	CodeTimeUnit   = "time-unit"  // a time that is not in milliseconds
+	CodeRequired   = "required"   // an attribute that must be there is not
+	CodeConstraint = "constraint" // at_least_one or just_one does not hold
+	CodeProfile    = "profile"    // an attribute of a profile the event does not list
+)
 
-// Validate appends what is wrong with a finished event to dst. It knows the
-// types, formats, enumerations, requirements (as the event's profiles have
-// them) and constraints of the schema.
+func (p Problem) String() string {
+	if p.Path == "" {
+		return p.Message
+	}
+	return p.Path + ": " + p.Message
+}
+
+// Validate appends what is wrong with a finished event to dst. A valid event
+// costs no allocation.
 //
-// auth_factor's just_one constraint of 1.2 to 1.4 is waived: no factor but a
-// mail, a phone call or a question can satisfy it.
+// Attributes of a profile are required only in events that list the profile.
+// An object's requirements count only where the object is present. The
+// just_one of auth_factor is waived: in OCSF 1.2 to 1.4 no factor but a mail,
+// a phone call or a question could satisfy it.
 func Validate(e *Event, dst []Problem) []Problem {
-	v := validator{event: e, problems: dst}
-	l := e.Layout
-	if i := l.Slot("metadata.profiles"); i >= 0 {
-		for _, p := range listItems(e.Slots[i]) {
-			v.profiles = append(v.profiles, p.Text())
-		}
+	v := validation{problems: dst}
+	if i := e.Layout.Slot("metadata.profiles"); i >= 0 {
+		v.profiles = e.Slots[i].List()
 	}
-	if i := l.Slot("time"); i >= 0 && e.Slots[i].Has() {
-		if t := e.Slots[i].Int(); t > 0 && t < 1e11 {
-			v.add("time", "seconds", fmt.Sprintf("%d looks like seconds: OCSF times are milliseconds", t))
-		}
-	}
-	v.object(l, l.Object, "", e.Slots, "")
+	v.slots(e.Layout, e.Slots)
 	return v.problems
 }
 
-func listItems(v Value) []Value {
-	if l := v.List(); l != nil {
-		return l.Items
-	}
-	return nil
+// A validatePlan is what Validate checks in one set of slots, resolved once.
+type validatePlan struct {
+	values  []valueCheck // by slot
+	objects []objectCheck
 }
 
-type validator struct {
-	event    *Event
-	profiles []string
-	problems []Problem
+// An objectCheck is what one object within a set of slots requires.
+type objectCheck struct {
+	path   string // "" for the class or the row itself
+	slots  []int  // all slots below
+	needed []neededAttr
+	groups []group
 }
 
-func (v *validator) add(path, code, message string) {
-	v.problems = append(v.problems, Problem{path, code, message})
+type neededAttr struct {
+	attr  *Attr
+	slots []int // the attribute's own slot, or those below it
 }
 
-// object checks the attributes of o that lie below prefix in a layout's slots.
-// rowPath is the path of the rows the slots belong to.
-func (v *validator) object(l *Layout, o *Object, prefix string, slots []Value, rowPath string) (present bool) {
-	var have map[string]bool // attributes of o that are there
-	set := func(name string) {
-		if have == nil {
-			have = map[string]bool{}
+// A group is a constraint of an object.
+type group struct {
+	just    bool // just_one, else at_least_one
+	names   string
+	members [][]int // the slots of each name
+}
+
+// planValidate resolves the checks of a layout.
+func (l *Layout) planValidate() *validatePlan {
+	p := &validatePlan{objects: []objectCheck{l.planObject("")}}
+	seen := map[string]bool{}
+	for i := range l.slots {
+		p.values = append(p.values, newValueCheck(l, i))
+		for prefix := parentOf(l.slots[i].Path); prefix != "" && !seen[prefix]; prefix = parentOf(prefix[:len(prefix)-1]) {
+			seen[prefix] = true
+			p.objects = append(p.objects, l.planObject(prefix))
 		}
-		have[name] = true
 	}
+	return p
+}
+
+func (l *Layout) planObject(prefix string) objectCheck {
+	o := l.objectAt(prefix)
+	c := objectCheck{path: strings.TrimSuffix(prefix, "."), slots: l.under(prefix, -1)}
 	for _, a := range o.Attrs {
-		path := prefix + a.Name
-		if a.Base == BaseObject && !a.Array {
-			if l.anyUnder(path+".") && v.object(l, a.Object, path+".", slots, rowPath) {
-				set(a.Name)
-			}
-			continue
+		if a.Requirement == Required {
+			c.needed = append(c.needed, neededAttr{a, l.slotsOf(prefix + a.Name)})
 		}
-		i := l.Slot(path)
-		if i < 0 || !slots[i].Has() {
-			continue
-		}
-		set(a.Name)
-		v.value(&l.slots[i], slots[i], rowPath+path)
 	}
-	if have == nil && prefix != "" {
+	add := func(just bool, lists [][]string) {
+		for _, names := range lists {
+			g := group{just: just, names: strings.Join(names, ", ")}
+			for _, n := range names {
+				g.members = append(g.members, l.slotsOf(prefix+n))
+			}
+			c.groups = append(c.groups, g)
+		}
+	}
+	add(false, o.AtLeastOne)
+	if o.Name != "auth_factor" {
+		add(true, o.JustOne)
+	}
+	return c
+}
+
+// slotsOf returns the slot of a path, or those below it if it is an object.
+func (l *Layout) slotsOf(path string) []int {
+	if i := l.Slot(path); i >= 0 {
+		return []int{i}
+	}
+	return l.under(path+".", -1)
+}
+
+func anyHas(s []Value, slots []int) bool {
+	for _, i := range slots {
+		if s[i].k != Absent {
+			return true
+		}
+	}
+	return false
+}
+
+// maxRowDepth bounds rows within rows. No class has as many.
+const maxRowDepth = 8
+
+// A validation is one call of Validate.
+type validation struct {
+	problems []Problem
+	profiles *List
+	// rows says in which row the slots are that are being checked. The path
+	// is joined only when there is a problem.
+	rows [maxRowDepth]struct {
+		path  string
+		index int
+	}
+	depth int
+}
+
+func (v *validation) add(path, code, message string) {
+	var b strings.Builder
+	for i := range v.depth {
+		fmt.Fprintf(&b, "%s[%d]", v.rows[i].path, v.rows[i].index)
+		if path != "" || i < v.depth-1 {
+			b.WriteByte('.')
+		}
+	}
+	b.WriteString(path)
+	v.problems = append(v.problems, Problem{b.String(), code, message})
+}
+
+// lists says whether the event lists one of these profiles.
+func (v *validation) lists(profiles []string) bool {
+	if v.profiles == nil {
 		return false
 	}
-	if prefix == "" && rowPath == "" && len(v.event.Unmapped) > 0 {
-		set("unmapped")
-	}
-	for _, a := range o.Attrs {
-		if a.Requirement == Required && !have[a.Name] && v.applies(a) {
-			v.add(rowPath+prefix+a.Name, "required", fmt.Sprintf("%s requires %s", o.Name, a.Name))
-		}
-	}
-	for _, group := range o.AtLeastOne {
-		if !slices.ContainsFunc(group, func(n string) bool { return have[n] }) {
-			v.add(strings.TrimSuffix(rowPath+prefix, "."), "constraint", fmt.Sprintf("%s requires at least one of %s", o.Name, strings.Join(group, ", ")))
-		}
-	}
-	for _, group := range o.JustOne {
-		n := 0
-		for _, name := range group {
-			if have[name] {
-				n++
+	for i := range v.profiles.Items {
+		for _, p := range profiles {
+			if v.profiles.Items[i].s == p {
+				return true
 			}
 		}
-		if n != 1 && o.Name != "auth_factor" {
-			v.add(strings.TrimSuffix(rowPath+prefix, "."), "constraint", fmt.Sprintf("%s requires just one of %s and has %d", o.Name, strings.Join(group, ", "), n))
+	}
+	return false
+}
+
+func (v *validation) slots(l *Layout, s []Value) {
+	for i := range s {
+		if s[i].k != Absent {
+			v.value(l, i, s[i])
 		}
 	}
-	return true
-}
-
-// applies says whether an attribute counts in this event.
-func (v *validator) applies(a *Attr) bool {
-	return len(a.Profiles) == 0 || slices.ContainsFunc(a.Profiles, func(p string) bool { return slices.Contains(v.profiles, p) })
-}
-
-// anyUnder says whether the layout has a slot whose path begins so.
-func (l *Layout) anyUnder(prefix string) bool {
-	if l.prefixes == nil {
-		return slices.ContainsFunc(l.slots, func(s SlotInfo) bool { return strings.HasPrefix(s.Path, prefix) })
-	}
-	return l.prefixes[prefix]
-}
-
-func (v *validator) value(s *SlotInfo, val Value, path string) {
-	list := val.List()
-	switch {
-	case s.Attr.Array && list == nil:
-		v.add(path, "type", "must be a list")
-	case s.Rows != nil:
-		for r := range list.Len() {
-			v.object(s.Rows, s.Rows.Object, "", list.At(r), fmt.Sprintf("%s[%d].", path, r))
-		}
-	case list != nil && !s.Attr.Array:
-		v.add(path, "type", "must not be a list")
-	case list != nil:
-		for _, item := range list.Items {
-			v.scalar(s.Attr, item, path)
-		}
-	default:
-		v.scalar(s.Attr, val, path)
+	for i := range l.validate.objects {
+		v.object(&l.validate.objects[i], s)
 	}
 }
 
-func (v *validator) scalar(a *Attr, val Value, path string) {
-	kind := val.Kind()
-	ok := false
-	switch a.Base {
-	case BaseString:
-		ok = kind == Text
-	case BaseBool:
-		ok = kind == Bool
-	case BaseInt, BaseLong, BaseTimestamp, BaseDatetime:
-		ok = kind == Int
-	case BaseFloat:
-		ok = kind == Float || kind == Int
-	case BaseJSON:
-		ok = kind != ListKind
-	}
-	if !ok {
-		v.add(path, "type", "is of the wrong type")
+func (v *validation) object(c *objectCheck, s []Value) {
+	if len(c.needed)+len(c.groups) == 0 || c.path != "" && !anyHas(s, c.slots) {
 		return
 	}
-	if a.Base == BaseInt && (val.Int() > 1<<31-1 || val.Int() < -1<<31) {
-		v.add(path, "range", fmt.Sprintf("%d does not fit 32 bits", val.Int()))
-	}
-	if a.Enum != nil {
-		if kind == Int {
-			if _, ok := a.Enum.Caption(val.Int()); !ok {
-				v.add(path, "enum", fmt.Sprintf("%d is not one of its values", val.Int()))
-			}
-		} else if _, ok := a.Enum.ByKey(val.Text()); !ok {
-			v.add(path, "enum", fmt.Sprintf("%q is not one of its values", val.Text()))
-		}
-	}
-	t := a.Type
-	if t == nil {
-		return
-	}
-	if t.HasRange && kind == Int && (val.Int() < t.Min || val.Int() > t.Max) {
-		v.add(path, "range", fmt.Sprintf("%d is not within %d and %d", val.Int(), t.Min, t.Max))
-	}
-	if kind != Text {
-		return
-	}
-	if t.MaxLen > 0 && len(val.s) > t.MaxLen && len([]rune(val.s)) > t.MaxLen {
-		v.add(path, "length", fmt.Sprintf("%d characters, more than %d", len([]rune(val.s)), t.MaxLen))
-	}
-	if !ValidFormat(t, val.s) {
-		v.add(path, "format", fmt.Sprintf("%q is no %s", clip(val.s), strings.TrimSuffix(t.Name, "_t")))
-	}
-}
-
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
-}
-
-// The formats of text types, as the schema's expressions have them, without
-// white space at the ends and with the dot of an address meant as a dot.
-var (
-	emailFormat = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]+@[a-zA-Z0-9-]+\\.[a-zA-Z0-9.-]+$")
-	macFormat   = regexp.MustCompile(`^([0-9A-Fa-f]{2}[:-]){5}([0-9A-Fa-f]{2})$`)
-	uuidFormat  = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
-)
-
-// ValidFormat says whether text is right for a type.
-func ValidFormat(t *Type, text string) bool {
-	if t == nil {
-		return true
-	}
-	switch t.Name {
-	case "ip_t":
-		_, err := netip.ParseAddr(text)
-		return err == nil
-	case "email_t":
-		return emailFormat.MatchString(text)
-	case "hostname_t":
-		return validHostname(text)
-	case "mac_t":
-		return macFormat.MatchString(text)
-	case "uuid_t":
-		return uuidFormat.MatchString(text)
-	}
-	return true
-}
-
-// validHostname says whether text is labels of letters, digits and inner
-// hyphens, joined by dots.
-func validHostname(text string) bool {
-	start := 0
-	for i := 0; i <= len(text); i++ {
-		if i < len(text) && text[i] != '.' {
-			c := text[i]
-			if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-				return false
-			}
+	for i := range c.needed {
+		n := &c.needed[i]
+		if anyHas(s, n.slots) || len(n.attr.Profiles) > 0 && !v.lists(n.attr.Profiles) {
 			continue
 		}
-		if i == start || text[start] == '-' || text[i-1] == '-' {
-			return false
+		path := n.attr.Name
+		if c.path != "" {
+			path = c.path + "." + path
 		}
-		start = i + 1
+		v.add(path, CodeRequired, "is required, and missing")
 	}
-	return true
+	for i := range c.groups {
+		g := &c.groups[i]
+		have := 0
+		for _, slots := range g.members {
+			if anyHas(s, slots) {
+				have++
+			}
+		}
+		switch {
+		case have == 0:
+			v.add(c.path, CodeConstraint, "needs one of "+g.names)
+		case g.just && have > 1:
+			v.add(c.path, CodeConstraint, "takes only one of "+g.names)
+		}
+	}
+}
+
+// value checks the value of one slot, and the rows in it.
+func (v *validation) value(l *Layout, slot int, val Value) {
+	c := &l.validate.values[slot]
+	path := l.slots[slot].Path
+	if len(c.profiles) > 0 && !v.lists(c.profiles) {
+		v.add(path, CodeProfile, "belongs to profile "+c.profiles[0]+", which the event does not list")
+	}
+	list := val.List()
+	switch {
+	case (list != nil) != c.attr.Array:
+		v.add(path, CodeType, "is not "+c.want(true))
+	case list == nil:
+		if code, message := c.check(val); code != "" {
+			v.add(path, code, message)
+		}
+	case (list.Row != nil) != (c.attr.Base == BaseObject):
+		v.add(path, CodeType, "is not "+c.want(true))
+	case list.Row == nil:
+		for i := range list.Items {
+			if code, message := c.check(list.Items[i]); code != "" {
+				v.add(path+"["+strconv.Itoa(i)+"]", code, message)
+			}
+		}
+	case v.depth < maxRowDepth:
+		v.depth++
+		for r := range list.Len() {
+			v.rows[v.depth-1].path, v.rows[v.depth-1].index = path, r
+			v.slots(list.Row, list.At(r))
+		}
+		v.depth--
+	}
+}
+
+// A valueCheck is what the value of a slot must be.
+type valueCheck struct {
+	attr     *Attr
+	profiles []string // that bring the attribute, or the object it is in
+	min, max int64
+	maxLen   int
+	format   func(string) bool // nil where any text will do
+}
+
+const (
+	// maxText is the longest text of types that say nothing else: string_t's.
+	maxText = 65_535
+	// Times outside these bounds, March 1973 and the year 5138, are in
+	// seconds, or in micro- or nanoseconds.
+	minTime = 100_000_000_000
+	maxTime = 100_000_000_000_000
+)
+
+func newValueCheck(l *Layout, slot int) valueCheck {
+	a := l.slots[slot].Attr
+	c := valueCheck{attr: a, profiles: l.profilesOf(l.slots[slot].Path), min: math.MinInt64, max: math.MaxInt64, maxLen: maxText}
+	if a.Base == BaseInt {
+		c.min, c.max = math.MinInt32, math.MaxInt32
+	}
+	if t := a.Type; t != nil {
+		c.format = formatOf(t)
+		if t.MaxLen > 0 {
+			c.maxLen = t.MaxLen
+		}
+		if t.HasRange {
+			c.min, c.max = t.Min, t.Max
+		}
+	}
+	return c
+}
+
+// check says what is wrong with a single value; no code if nothing is.
+func (c *valueCheck) check(v Value) (code, message string) {
+	ok := true
+	switch c.attr.Base {
+	case BaseString:
+		return c.checkText(v)
+	case BaseInt, BaseLong:
+		return c.checkInt(v)
+	case BaseTimestamp, BaseDatetime:
+		switch n := v.Int(); {
+		case v.k != Int:
+			ok = false
+		case n > 0 && n < minTime:
+			return CodeTimeUnit, "looks like seconds: times are milliseconds"
+		case n > maxTime:
+			return CodeTimeUnit, "looks like micro- or nanoseconds: times are milliseconds"
+		}
+	case BaseBool:
+		ok = v.k == Bool
+	case BaseFloat:
+		if ok = v.k == Float || v.k == Int; ok && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)) {
+			return CodeRange, "is not a finite number"
+		}
+	}
+	if !ok {
+		return CodeType, "is not " + c.want(false)
+	}
+	return "", ""
+}
+
+func (c *valueCheck) checkText(v Value) (code, message string) {
+	if v.k != Text {
+		return CodeType, "is not " + c.want(false)
+	}
+	if c.attr.Enum != nil {
+		if _, ok := c.attr.Enum.byKey[v.s]; !ok {
+			return CodeEnum, "is none of the values of " + c.attr.Name
+		}
+	}
+	switch {
+	case !utf8.ValidString(v.s):
+		return CodeFormat, "is not UTF-8"
+	case len(v.s) > c.maxLen && utf8.RuneCountInString(v.s) > c.maxLen:
+		return CodeLength, fmt.Sprintf("is longer than %d characters", c.maxLen)
+	case c.format != nil && !c.format(v.s):
+		return CodeFormat, "is not " + c.want(false)
+	}
+	return "", ""
+}
+
+func (c *valueCheck) checkInt(v Value) (code, message string) {
+	if v.k != Int {
+		return CodeType, "is not " + c.want(false)
+	}
+	n := v.Int()
+	if n < c.min || n > c.max {
+		return CodeRange, fmt.Sprintf("is not between %d and %d", c.min, c.max)
+	}
+	if c.attr.Enum != nil {
+		if _, ok := c.attr.Enum.byID[n]; !ok {
+			return CodeEnum, "is none of the ids of " + c.attr.Name
+		}
+	}
+	return "", ""
+}
+
+// want names what the attribute takes, whole or a single value, for messages.
+func (c *valueCheck) want(whole bool) string {
+	what := "an object"
+	if t := c.attr.Type; t != nil {
+		what = t.Name
+	}
+	if whole && c.attr.Array {
+		return "a list of " + what
+	}
+	return what
 }
