@@ -3,6 +3,8 @@ package producers
 import (
 	"context"
 	"time"
+
+	"nagare/ocsf/mapping"
 )
 
 // A Delivery is what a sender handed over at once: a request, a mail, a small
@@ -42,8 +44,6 @@ type Result struct {
 	Accepted int
 	// Dead counts those that intake could not read.
 	Dead int
-	// Dropped counts what the mapping's head leaves out.
-	Dropped int
 }
 
 // Why intake made a dead letter: the values of nagare.Event.Reason that come
@@ -64,30 +64,13 @@ const (
 	ReasonEmpty       = "empty"         // nothing in it
 )
 
-// Meta is what a mapping's head may know besides the body.
-type Meta struct {
-	Source, Tenant, Auth string
-	Received             time.Time
-}
-
 // A Head says what the events of one JSON value are. It is the first part of a
-// mapping: split, uid, time, drop, hash.
+// mapping: split, uid, time, drop, hash. *mapping.Head is one. It is used by
+// one goroutine at a time.
 type Head interface {
 	// Split is called with one JSON object. An error means that the head
 	// cannot tell: the whole value then becomes one event.
-	Split(source string, body []byte, meta Meta) ([]HeadEvent, error)
-}
-
-// A HeadEvent is one event as a head sees it.
-type HeadEvent struct {
-	// UID is the stable id of the occurrence; "" when the event has none.
-	UID string
-	// Time is when it happened; zero when the head could not tell.
-	Time time.Time
-	// Body is the event, usually a part of the value that was split.
-	Body []byte
-	// Dropped says that the event is not to be kept at all.
-	Dropped bool
+	Split(source string, body []byte, meta mapping.HeadMeta) ([]mapping.HeadEvent, error)
 }
 
 // An Adapter does for a source what JSON and a mapping cannot. Both functions

@@ -11,12 +11,14 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/segmentio/ksuid"
 	"golang.org/x/sync/errgroup"
 
 	"nagare"
+	"nagare/ocsf/mapping"
 )
 
 // Putter makes events durable. *Writer is one.
@@ -27,8 +29,9 @@ type Putter interface {
 // Config says how an Intake behaves. Head and Events must be set; the rest of
 // the zero value is ready to use.
 type Config struct {
-	// Head splits values into events.
-	Head Head
+	// Head makes what splits values into events. It is called for about as
+	// many as there are deliveries at the same time.
+	Head func() Head
 	// Events is the stream that detection reads.
 	Events Putter
 	// Bulk is the stream for what is too old to matter to anybody now. Without
@@ -55,7 +58,8 @@ type Config struct {
 // An Intake turns deliveries into events on a stream. It may be used from many
 // goroutines.
 type Intake struct {
-	cfg Config
+	cfg   Config
+	heads sync.Pool // of Head
 	// large holds a token for each delivery that may hold more than a few
 	// megabytes of text at once; others wait.
 	large chan struct{}
@@ -81,7 +85,11 @@ func NewIntake(cfg Config) *Intake {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	return &Intake{cfg: cfg, large: make(chan struct{}, maxLarge)}
+	return &Intake{
+		cfg:   cfg,
+		heads: sync.Pool{New: func() any { return cfg.Head() }},
+		large: make(chan struct{}, maxLarge),
+	}
 }
 
 // Accept makes a delivery durable. It returns an error only when that did not
@@ -128,7 +136,8 @@ func (in *Intake) run(ctx context.Context, d Delivery, open func() (io.Reader, e
 	}
 	group, work := errgroup.WithContext(ctx)
 	group.SetLimit(maxBatches)
-	t := &taking{in: in, d: d, ctx: work, group: group, id: id, open: open, limit: limit, result: Result{ID: id.String()}}
+	t := &taking{in: in, d: d, ctx: work, group: group, id: id, open: open, limit: limit, result: Result{ID: id.String()},
+		splitter: in.heads.Get().(Head), meta: mapping.HeadMeta{Source: d.Source, Tenant: d.Tenant, Auth: d.Auth, Received: d.Received}}
 	defer t.release()
 
 	err = t.take(progress)
@@ -146,7 +155,6 @@ func (in *Intake) run(ctx context.Context, d Delivery, open func() (io.Reader, e
 	m := in.cfg.Metrics
 	m.deliveries.WithLabelValues(d.Source).Inc()
 	m.events.WithLabelValues(d.Source).Add(float64(t.result.Accepted))
-	m.dropped.WithLabelValues(d.Source).Add(float64(t.result.Dropped))
 	in.cfg.Log.Debug("delivery accepted", "source", d.Source, "id", id, "accepted", t.result.Accepted, "dead", t.result.Dead)
 	return t.result, nil
 }
@@ -164,6 +172,9 @@ type taking struct {
 	sum    string // see place
 	result Result
 	token  bool // holds one of in.large
+
+	splitter Head
+	meta     mapping.HeadMeta
 
 	events, bulk batch
 }
@@ -203,7 +214,7 @@ func (t *taking) take(progress func(int64)) error {
 		t.dead(piece{text: c.src.head, number: 0, reason: refused.Reason, detail: refused.Err.Error()})
 		return nil
 	}
-	if err == nil && t.result.Accepted+t.result.Dropped == 0 && t.d.Name == "" && len(bytes.TrimSpace(t.head)) == 0 {
+	if err == nil && t.result.Accepted == 0 && t.d.Name == "" && len(bytes.TrimSpace(t.head)) == 0 {
 		t.dead(piece{text: c.src.head, number: 0, reason: ReasonEmpty})
 	}
 	return err
@@ -302,6 +313,7 @@ func (t *taking) acquire() error {
 }
 
 func (t *taking) release() {
+	t.in.heads.Put(t.splitter)
 	if t.token {
 		<-t.in.large
 	}
@@ -318,19 +330,14 @@ func (t *taking) piece(p piece) {
 // object asks the head for the events of one JSON object. An adapter's uid is
 // for the case that the head finds a single event and no id in it.
 func (t *taking) object(p piece, uid string) {
-	d := &t.d
-	found, err := t.in.cfg.Head.Split(d.Source, p.text, Meta{Source: d.Source, Tenant: d.Tenant, Auth: d.Auth, Received: d.Received})
+	found, err := t.splitter.Split(t.d.Source, p.text, t.meta)
 	if err != nil {
 		// The stream keeps the value whole: a better mapping can still read it.
-		t.in.cfg.Log.Debug("the mapping's head cannot tell", "source", d.Source, "err", err)
+		t.in.cfg.Log.Debug("the mapping's head cannot tell", "source", t.d.Source, "err", err)
 		t.put(nagare.Event{UID: cmp.Or(uid, hash(p.text)), Body: p.text})
 		return
 	}
 	for i, h := range found {
-		if h.Dropped {
-			t.result.Dropped++
-			continue
-		}
 		ev := nagare.Event{UID: h.UID, Time: h.Time.UTC(), Body: h.Body}
 		if ev.UID == "" && len(found) == 1 && uid != "" {
 			ev.UID = uid

@@ -9,7 +9,6 @@ type Metrics struct {
 	events     *prometheus.CounterVec
 	bytes      *prometheus.CounterVec
 	dead       *prometheus.CounterVec
-	dropped    *prometheus.CounterVec
 	refused    *prometheus.CounterVec
 
 	frames    *prometheus.CounterVec
@@ -37,7 +36,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		events:     counter("intake_events_total", "Events that became durable, dead letters included.", "source"),
 		bytes:      counter("intake_bytes_total", "Bytes of deliveries, as they came.", "source"),
 		dead:       counter("intake_dead_total", "Events that intake could not read.", "source", "reason"),
-		dropped:    counter("intake_dropped_total", "Values that the mapping's head leaves out.", "source"),
 		refused:    counter("intake_refused_total", "Requests answered with an error.", "source", "status"),
 
 		frames:    counter("writer_frames_total", "Frames put on a stream.", "stream"),

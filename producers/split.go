@@ -168,8 +168,27 @@ func (s *splitter) alone(n int) bool {
 	if s.inList || bytes.IndexByte(s.buf[s.pos:s.pos+n], '\n') >= 0 {
 		return false
 	}
-	rest := bytes.TrimLeft(s.buf[s.pos+n:], " \t\r")
-	return len(rest) == 0 || rest[0] == '\n'
+	c, ok := s.after(n, " \t\r")
+	return !ok || c == '\n'
+}
+
+// after returns the first byte behind the next n that is not blank, reading on
+// to see it. At the end of the text there is none; far away it does not matter
+// which.
+func (s *splitter) after(n int, blank string) (c byte, ok bool) {
+	const far = 4096
+	for {
+		near := s.buf[s.pos+n : min(len(s.buf), s.pos+n+far)]
+		if rest := bytes.TrimLeft(near, blank); len(rest) > 0 {
+			return rest[0], true
+		}
+		if len(near) == far {
+			return ' ', true
+		}
+		if !s.fill() {
+			return 0, false
+		}
+	}
 }
 
 // skip moves on by n bytes.
@@ -270,8 +289,7 @@ func (s *splitter) damagedLine() (int, bool) {
 			n, err = scanValue(s.buf[s.pos+next:], s.depth)
 		}
 		if err == nil {
-			rest := bytes.TrimLeft(s.buf[s.pos+next+n:], ", \t\r]")
-			if len(rest) > 0 && rest[0] != '\n' {
+			if c, ok := s.after(next+n, ", \t\r]"); ok && c != '\n' {
 				return 0, false
 			}
 			s.needComma = false
