@@ -23,6 +23,8 @@ const (
 	OpIf                 // Args[0] ? Args[1] : Args[2]
 	OpCall               // Name: seconds millis micros json; Args[0]
 	OpList               // Args
+	OpMap                // Names[i]: Args[i]
+	OpPart               // Args[0] split at Value, of that number Index
 
 	OpAnd    // Args
 	OpOr     // Args
@@ -46,6 +48,8 @@ type RawExpr struct {
 	Var     string // raw, or the variable of an each
 	Steps   []Step
 	Name    string
+	Names   []string
+	Index   int
 	Table   *Table
 	Args    []*RawExpr
 	Program *RawProgram
@@ -53,10 +57,18 @@ type RawExpr struct {
 	Line, Column int
 }
 
-// A Step goes from a value to a member, or to an element when Name is "".
+// A Step goes from a value to a member, or to an element when Name is "": to
+// that number Index of those that Where holds for, of all without one.
 type Step struct {
 	Name  string
 	Index int
+	Where *Where
+}
+
+// A Where holds for an element when the value at Steps is one of Values.
+type Where struct {
+	Steps  []Step
+	Values []RawValue
 }
 
 // lowering brings one checked expression into shapes.
@@ -116,6 +128,22 @@ func (l *lowering) shape(e ast.Expr) *RawExpr {
 			}
 			return x
 		}
+	case ast.MapKind:
+		x := &RawExpr{Op: OpMap}
+		for _, entry := range e.AsMap().Entries() {
+			m := entry.AsMapEntry()
+			key, ok := literal(m.Key())
+			if !ok || key.Kind != RawText || m.IsOptional() {
+				return nil
+			}
+			x.Names = append(x.Names, key.Text)
+			x.Args = append(x.Args, l.expr(m.Value()))
+		}
+		return x
+	case ast.ComprehensionKind:
+		if list, w := l.where(e, "exists"); w != nil {
+			return &RawExpr{Op: OpHas, Args: []*RawExpr{list.step(Step{Where: w})}, Type: RawBool}
+		}
 	case ast.SelectKind:
 		if !e.AsSelect().IsTestOnly() {
 			return l.member(e)
@@ -155,6 +183,54 @@ func (x *RawExpr) step(s Step) *RawExpr {
 	return &RawExpr{Op: OpPath, Var: x.Var, Args: x.Args, Steps: append(x.Steps[:len(x.Steps):len(x.Steps)], s)}
 }
 
+// where takes path.filter(x, x.a == constant) apart, and the like.
+func (l *lowering) where(e ast.Expr, macro string) (*RawExpr, *Where) {
+	m, ok := l.rep.SourceInfo().GetMacroCall(e.ID())
+	if !ok || e.Kind() != ast.ComprehensionKind || m.Kind() != ast.CallKind {
+		return nil, nil
+	}
+	c := m.AsCall()
+	if c.FunctionName() != macro || len(c.Args()) != 2 || c.Args()[1].Kind() != ast.CallKind {
+		return nil, nil
+	}
+	v, cond := c.Args()[0].AsIdent(), c.Args()[1]
+	var is *RawExpr
+	switch call := cond.AsCall(); call.FunctionName() {
+	case operators.Equals:
+		is = l.compare(false, call.Args()[0], call.Args()[1])
+	case operators.In:
+		is = l.in(call.Args()[0], call.Args()[1])
+	}
+	if is == nil || is.Args[0].Op != OpPath || is.Args[0].Var != v || len(is.Args[0].Steps) == 0 {
+		return nil, nil
+	}
+	list := l.shape(e.AsComprehension().IterRange())
+	if list == nil || list.Op != OpPath {
+		return nil, nil
+	}
+	w := &Where{Steps: is.Args[0].Steps, Values: is.Values}
+	if is.Op == OpEqual {
+		w.Values = []RawValue{is.Value}
+	}
+	return list, w
+}
+
+// part lowers x.split("…")[n].
+func (l *lowering) part(e ast.Expr, n int) *RawExpr {
+	if e.Kind() != ast.CallKind {
+		return nil
+	}
+	c := e.AsCall()
+	if c.FunctionName() != "split" || !c.IsMemberFunction() || len(c.Args()) != 1 {
+		return nil
+	}
+	sep, ok := literal(c.Args()[0])
+	if !ok || sep.Kind != RawText || sep.Text == "" {
+		return nil
+	}
+	return &RawExpr{Op: OpPart, Value: sep, Index: n, Args: []*RawExpr{l.expr(c.Target())}}
+}
+
 // table is the table that an expression as tables.name names.
 func (l *lowering) table(e ast.Expr) *Table {
 	operand, name, ok := member(e)
@@ -175,7 +251,16 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 			return &RawExpr{Op: OpLookup, Table: t, Args: []*RawExpr{l.expr(args[1])}}
 		}
 		if n, ok := literalInt(args[1]); ok {
-			if in := l.shape(args[0]); in != nil && in.Op == OpPath && n >= 0 {
+			if n < 0 {
+				return nil
+			}
+			if list, w := l.where(args[0], "filter"); w != nil {
+				return list.step(Step{Index: n, Where: w})
+			}
+			if x := l.part(args[0], n); x != nil {
+				return x
+			}
+			if in := l.shape(args[0]); in != nil && in.Op == OpPath {
 				return in.step(Step{Index: n})
 			}
 			return nil

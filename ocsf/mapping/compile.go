@@ -208,7 +208,7 @@ func (c *compiler) expression(n *yaml.Node) *expr.RawExpr {
 		if p.Suggestion == "" && strings.Contains(i.Message, "undeclared reference") && isWord(strings.Trim(n.Value, " ")) {
 			p.Suggestion = fmt.Sprintf("a text constant has quotes of its own: \"'%s'\"", n.Value)
 		}
-		c.problems = append(c.problems, p)
+		c.note(p)
 	}
 	if x != nil {
 		c.checkLookups(n, x)
@@ -249,7 +249,7 @@ func (c *compiler) checkLookups(n *yaml.Node, x *expr.RawExpr) {
 				p.Message = fmt.Sprintf("the rows of table %q have fields: name one", x.Table.Name)
 			}
 			p.Line, p.Column = place(n, x.Line, x.Column)
-			c.problems = append(c.problems, p)
+			c.note(p)
 		}
 	}
 	for _, a := range x.Args {

@@ -1,7 +1,10 @@
 package mapping
 
 import (
+	"fmt"
 	"math/bits"
+	"slices"
+	"strings"
 
 	"nagare/ocsf/expr"
 	"nagare/ocsf/rawjson"
@@ -17,14 +20,20 @@ type dispatch struct {
 	n      int
 }
 
+// A pathIndex looks at the first of some paths that is there.
 type pathIndex struct {
-	path    int32
+	paths   string // their numbers, as a key
+	list    []int32
+	fold    bool
 	entries map[string][]uint64
 }
 
-// wants is one condition of an entry: a path, and the texts it may be.
+// wants is one condition of an entry: paths, of which the first that is there
+// counts, and the texts it may be.
 type wants struct {
-	path  int32
+	paths string
+	list  []int32
+	fold  bool // texts are in lower case
 	texts []string
 }
 
@@ -32,17 +41,17 @@ func newDispatch(paths *rawjson.Paths, entries []*entry) dispatch {
 	d := dispatch{words: (len(entries) + 63) / 64, n: len(entries)}
 	d.always = make([]uint64, d.words)
 	found := make([][]wants, len(entries))
-	uses := map[int32]int{}
+	uses := map[string]int{}
 	for i, e := range entries {
 		found[i] = conjuncts(paths, e.whenExpr, nil)
 		for _, w := range found[i] {
-			uses[w.path]++
+			uses[w.paths]++
 		}
 	}
 	for i := range entries {
 		best := -1
 		for k, w := range found[i] {
-			if best < 0 || uses[w.path] > uses[found[i][best].path] {
+			if best < 0 || uses[w.paths] > uses[found[i][best].paths] {
 				best = k
 			}
 		}
@@ -52,22 +61,22 @@ func newDispatch(paths *rawjson.Paths, entries []*entry) dispatch {
 		}
 		w := found[i][best]
 		for _, t := range w.texts {
-			d.add(w.path, t, i)
+			d.add(w, t, i)
 		}
 	}
 	return d
 }
 
-func (d *dispatch) add(path int32, text string, entry int) {
+func (d *dispatch) add(w wants, text string, entry int) {
 	at := -1
 	for k := range d.byPath {
-		if d.byPath[k].path == path {
+		if d.byPath[k].paths == w.paths {
 			at = k
 		}
 	}
 	if at < 0 {
 		at = len(d.byPath)
-		d.byPath = append(d.byPath, pathIndex{path, map[string][]uint64{}})
+		d.byPath = append(d.byPath, pathIndex{w.paths, w.list, w.fold, map[string][]uint64{}})
 	}
 	set := d.byPath[at].entries[text]
 	if set == nil {
@@ -87,31 +96,59 @@ func conjuncts(paths *rawjson.Paths, e *expr.RawExpr, out []wants) []wants {
 	case expr.OpAnd:
 		return conjuncts(paths, e.Args[1], conjuncts(paths, e.Args[0], out))
 	case expr.OpEqual, expr.OpIn:
-		p := e.Args[0]
-		if p.Op != expr.OpPath || p.Var != "raw" {
-			return out
-		}
-		var names []string
-		for _, s := range p.Steps {
-			if s.Name == "" {
-				return out
-			}
-			names = append(names, s.Name)
-		}
 		values := e.Values
 		if e.Op == expr.OpEqual {
 			values = []expr.RawValue{e.Value}
 		}
-		w := wants{path: paths.Add(names...)}
+		var w wants
 		for _, v := range values {
 			if v.Kind != expr.RawText {
 				return out
 			}
 			w.texts = append(w.texts, v.Text)
 		}
+		of := e.Args[0]
+		if of.Op == expr.OpLookup {
+			// tables.kind[path] == "x": the keys of the rows that say x.
+			keys := w.texts
+			w.texts = nil
+			for k, row := range of.Table.Rows {
+				if v := row[of.Name]; v.Kind == expr.RawText && slices.Contains(keys, v.Text) {
+					w.texts = append(w.texts, strings.ToLower(k)) // see Table.Find
+				}
+			}
+			of, w.fold = of.Args[0], true
+		}
+		if w.list = plainPaths(paths, of, nil); w.list == nil {
+			return out
+		}
+		w.paths = fmt.Sprint(w.list, w.fold)
 		return append(out, w)
 	}
 	return out
+}
+
+// plainPaths lists the paths of a path, or of some with orValue between.
+func plainPaths(paths *rawjson.Paths, e *expr.RawExpr, out []int32) []int32 {
+	switch {
+	case e.Op == expr.OpPath && e.Var == "raw":
+		var names []string
+		for _, s := range e.Steps {
+			if s.Name == "" {
+				return nil
+			}
+			names = append(names, s.Name)
+		}
+		return append(out, paths.Add(names...))
+	case e.Op == expr.OpCoalesce:
+		for _, a := range e.Args {
+			if out = plainPaths(paths, a, out); out == nil {
+				return nil
+			}
+		}
+		return out
+	}
+	return nil
 }
 
 // first returns the first entry from i on that the event may match; -1 if
@@ -121,12 +158,21 @@ func (d *dispatch) first(r *run, i int) int {
 		word := d.always[i/64]
 		for k := range d.byPath {
 			x := &d.byPath[k]
-			n, ok := r.doc.At(x.path)
-			if !ok || r.doc.Nodes[n].Kind != rawjson.String {
-				continue
-			}
-			if set := x.entries[r.doc.Text(n)]; set != nil {
-				word |= set[i/64]
+			for _, path := range x.list {
+				n, ok := r.doc.At(path)
+				if !ok || r.doc.Nodes[n].Kind == rawjson.Null {
+					continue
+				}
+				if r.doc.Nodes[n].Kind == rawjson.String {
+					text := r.doc.Text(n)
+					if x.fold {
+						text = strings.ToLower(text)
+					}
+					if set := x.entries[text]; set != nil {
+						word |= set[i/64]
+					}
+				}
+				break
 			}
 		}
 		if word = word >> (i % 64) << (i % 64); word != 0 {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 
 	"nagare/ocsf/expr"
@@ -113,6 +114,8 @@ func walk(v expr.RawValue, steps []expr.Step) (expr.RawValue, bool) {
 			return expr.RawValue{}, false
 		case s.Name != "":
 			v.Node, ok = v.Doc.Child(v.Node, s.Name)
+		case s.Where != nil:
+			v.Node, ok = pick(v, s)
 		default:
 			v.Node, ok = v.Doc.Index(v.Node, s.Index)
 		}
@@ -124,6 +127,25 @@ func walk(v expr.RawValue, steps []expr.Step) (expr.RawValue, bool) {
 		return expr.RawValue{}, false
 	}
 	return v, v.Has()
+}
+
+// pick finds the element of an array that a step means.
+func pick(v expr.RawValue, s expr.Step) (int32, bool) {
+	d, n := v.Doc, s.Index
+	if d.Nodes[v.Node].Kind != rawjson.Array {
+		return -1, false
+	}
+	for k, end := v.Node+1, d.Nodes[v.Node].Next; k < end; k = d.Nodes[k].Next {
+		got, ok := walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, s.Where.Steps)
+		if !ok || !slices.ContainsFunc(s.Where.Values, func(want expr.RawValue) bool { return equal(&got, &want) }) {
+			continue
+		}
+		if n == 0 {
+			return k, true
+		}
+		n--
+	}
+	return -1, false
 }
 
 // value compiles an expression.
@@ -195,6 +217,27 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			}
 			return v
 		}
+	case expr.OpMap:
+		return c.mapValue(e)
+	case expr.OpPart:
+		v, sep, n := c.value(e.Args[0]), e.Value.Text, e.Index
+		return func(r *run) expr.RawValue {
+			got := v(r)
+			s, ok := textOf(&got)
+			// Only a part of the field went into an attribute, so the whole
+			// of it stays in unmapped.
+			r.pending = r.pending[:0]
+			if !ok {
+				return expr.RawValue{}
+			}
+			for range n {
+				if _, s, ok = strings.Cut(s, sep); !ok {
+					return expr.RawValue{}
+				}
+			}
+			s, _, _ = strings.Cut(s, sep)
+			return expr.RawValue{Kind: expr.RawText, Text: s}
+		}
 	case expr.OpProgram:
 		p := e.Program
 		return func(r *run) expr.RawValue {
@@ -213,6 +256,30 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			return expr.RawValue{Kind: expr.RawBool}
 		}
 		return expr.RawValue{}
+	}
+}
+
+// mapValue compiles a map literal: it becomes JSON, without what is absent.
+func (c *compiler) mapValue(e *expr.RawExpr) valueFn {
+	var parts []valueFn
+	var keys []string
+	for i, a := range e.Args {
+		parts = append(parts, c.value(a))
+		keys = append(keys, string(rawjson.AppendText(nil, e.Names[i]))+":")
+	}
+	return func(r *run) expr.RawValue {
+		dst := []byte{'{'}
+		for i, p := range parts {
+			v := p(r)
+			if !v.Has() {
+				continue
+			}
+			if len(dst) > 1 {
+				dst = append(dst, ',')
+			}
+			dst = v.AppendJSON(append(dst, keys[i]...))
+		}
+		return expr.RawValue{Kind: expr.RawJSON, Text: string(append(dst, '}'))}
 	}
 }
 

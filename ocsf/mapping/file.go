@@ -50,7 +50,15 @@ func (l *loader) at(file string, n *yaml.Node, code, message, suggestion string)
 	if n != nil {
 		p.Line, p.Column = n.Line, n.Column
 	}
-	l.problems = append(l.problems, p)
+	l.note(p)
+}
+
+// note adds a problem once: a part that several entries share is compiled for
+// each of them.
+func (l *loader) note(p Problem) {
+	if !slices.Contains(l.problems, p) {
+		l.problems = append(l.problems, p)
+	}
 }
 
 // decode reads the YAML of a file and its tables.
@@ -113,10 +121,16 @@ func (l *loader) pairs(name string, n *yaml.Node) []pair {
 		l.at(name, n, "wrong-type", "a map must stand here", "")
 		return nil
 	}
-	var out []pair
+	var out, merged []pair
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
+		if k.Value == "<<" {
+			for _, m := range list(n.Content[i+1]) {
+				merged = append(merged, l.pairs(name, m)...)
+			}
+			continue
+		}
 		if k.Kind != yaml.ScalarNode {
 			l.at(name, k, "wrong-type", "a key must be a word", "")
 			continue
@@ -127,6 +141,12 @@ func (l *loader) pairs(name string, n *yaml.Node) []pair {
 		}
 		seen[k.Value] = true
 		out = append(out, pair{k, deref(n.Content[i+1])})
+	}
+	for _, p := range merged { // what stands here itself goes first
+		if !seen[p.key.Value] {
+			seen[p.key.Value] = true
+			out = append(out, p)
+		}
 	}
 	return out
 }

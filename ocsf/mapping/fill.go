@@ -237,7 +237,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 				p.Code, p.Suggestion = "wrong-enum", t.enum.near(s)
 			}
 			p.Line, p.Column = place(n, x.Line, x.Column)
-			c.problems = append(c.problems, p)
+			c.note(p)
 			continue
 		}
 		rows[k] = [2]ocsf.Value{slots[t.slot]}

@@ -1,0 +1,69 @@
+package mapping_test
+
+import (
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"nagare/ocsf"
+	"nagare/ocsf/mapping"
+	"nagare/ocsf/mappings"
+)
+
+var update = flag.Bool("update", false, "write the golden files of the cases anew")
+
+// builtin loads the mapping files that are built in.
+func builtin(t testing.TB) *mapping.Set {
+	t.Helper()
+	schema, err := ocsf.Load(ocsf.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := fs.Glob(mappings.FS, "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []mapping.File
+	for _, n := range names {
+		data, err := fs.ReadFile(mappings.FS, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, mapping.File{Name: n, Data: data})
+	}
+	layouts := ocsf.NewLayouts(schema)
+	set, problems := mapping.Load(layouts, files)
+	for _, p := range problems {
+		t.Error(p)
+	}
+	layouts.Freeze()
+	return set
+}
+
+func TestGolden(t *testing.T) {
+	set := builtin(t)
+	if len(set.Sources()) == 0 {
+		t.Fatal("no sources")
+	}
+	for _, source := range set.Sources() {
+		t.Run(source, func(t *testing.T) {
+			m, _ := set.Source(source)
+			if len(m.Cases) == 0 {
+				t.Errorf("%s has no cases", m.File)
+			}
+			for _, res := range set.Test(mappings.FS, source) {
+				if *update {
+					name := filepath.Join("..", "mappings", filepath.FromSlash(res.Case.Golden))
+					if err := os.WriteFile(name, res.Got, 0o644); err != nil {
+						t.Error(err)
+					}
+				}
+				for _, f := range res.Failures {
+					t.Errorf("%s: %s", res.Case.File, f)
+				}
+			}
+		})
+	}
+}
