@@ -10,9 +10,14 @@ import (
 	"strings"
 )
 
-// shapesFile says which optional attributes of an object deserve a column in
-// the lake, besides the required and recommended ones. It is reviewed by hand:
-// a column costs work and footer bytes in every file, filled or not.
+// shapesFile says which attributes of an object deserve a column in the lake.
+// It is reviewed by hand: a column costs work and footer bytes in every file,
+// filled or not. Its keys are of two kinds:
+//
+//   - an object, as "device": the optional attributes it has besides the
+//     required and recommended ones;
+//   - an attribute of an object, as "device.owner": the only attributes of the
+//     object there, because not every user needs all a user can have.
 //
 //go:embed shapes/1.3.0.json
 var shapesFile []byte
@@ -68,20 +73,23 @@ func (s *Schema) Columns(c *Class) []*Column {
 	if err := json.Unmarshal(shapesFile, &shapes); err != nil {
 		panic("ocsf: shapes: " + err.Error()) // built in, and tested
 	}
-	for object, names := range shapes {
-		b.shapes[object] = map[string]bool{}
+	for key, names := range shapes {
+		b.shapes[key] = map[string]bool{}
 		for _, n := range names {
-			b.shapes[object][n] = true
+			b.shapes[key][n] = true
 		}
 	}
-	return b.fields(&c.Object, "", 1, nil, true)
+	return b.fields(&c.Object, "", 1, nil, "")
 }
 
 type columnBuilder struct {
-	shapes map[string]map[string]bool // object → optional attributes with a column
+	shapes map[string]map[string]bool // the shapes file
 }
 
-func (b *columnBuilder) fields(o *Object, prefix string, depth int, chain []string, class bool) []*Column {
+// fields returns the columns of an object. place is the attribute it is in,
+// with the object around it, as "device.owner"; "" for the class.
+func (b *columnBuilder) fields(o *Object, prefix string, depth int, chain []string, place string) []*Column {
+	class := place == ""
 	var out []*Column
 	for _, a := range o.Attrs {
 		switch {
@@ -92,28 +100,29 @@ func (b *columnBuilder) fields(o *Object, prefix string, depth int, chain []stri
 			continue
 		case !class && strings.HasSuffix(a.Name, "_dt"):
 			continue // datetime twins only at the event's own level
-		case !class && a.Requirement == Optional && !b.shapes[o.Name][a.Name] && !b.siblingOf(o, a):
+		case !class && !b.wanted(o, a, place):
 			continue
 		}
-		if col := b.column(a, prefix+a.Name, depth, chain); col != nil {
+		if col := b.column(o, a, prefix+a.Name, depth, chain); col != nil {
 			out = append(out, col)
 		}
 	}
 	return out
 }
 
-// siblingOf says whether a is the caption, or the id, of an enum attribute
-// that has a column.
-func (b *columnBuilder) siblingOf(o *Object, a *Attr) bool {
-	for _, id := range o.Attrs {
-		if id.Sibling == a.Name && (id.Requirement != Optional || b.shapes[o.Name][id.Name]) {
-			return true
+// wanted says whether an attribute of an object has a column at a place. The
+// caption of an id goes with it.
+func (b *columnBuilder) wanted(o *Object, a *Attr, place string) bool {
+	has := func(a *Attr) bool {
+		if only, ok := b.shapes[place]; ok {
+			return only[a.Name]
 		}
+		return a.Requirement != Optional || b.shapes[o.Name][a.Name]
 	}
-	return false
+	return has(a) || slices.ContainsFunc(o.Attrs, func(id *Attr) bool { return id.Sibling == a.Name && has(id) })
 }
 
-func (b *columnBuilder) column(a *Attr, path string, depth int, chain []string) *Column {
+func (b *columnBuilder) column(in *Object, a *Attr, path string, depth int, chain []string) *Column {
 	col := &Column{Name: a.Name, Path: path, Attr: a}
 	inner := *col
 	if a.Base == BaseObject {
@@ -129,7 +138,7 @@ func (b *columnBuilder) column(a *Attr, path string, depth int, chain []string) 
 			return nil
 		}
 		inner.Type = ColGroup
-		inner.Fields = b.fields(a.Object, path+".", depth+1, append(slices.Clip(chain), a.Object.Name), false)
+		inner.Fields = b.fields(a.Object, path+".", depth+1, append(slices.Clip(chain), a.Object.Name), in.Name+"."+a.Name)
 		if len(inner.Fields) == 0 {
 			return nil
 		}
