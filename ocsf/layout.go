@@ -206,3 +206,24 @@ func (ls *Layouts) Freeze() {
 
 // Under returns the slots whose path begins with a prefix.
 func (l *Layout) Under(prefix string) []int { return l.under(prefix, -1) }
+
+// AddDeep adds the slot of a path that may lead through arrays of objects, as
+// auth_factors.factor_type_id, for readers. What cannot be a path is left out.
+func (l *Layout) AddDeep(path string) {
+	if l.frozen {
+		return
+	}
+	for i := 0; i <= len(path); i++ {
+		if i < len(path) && path[i] != '.' {
+			continue
+		}
+		slot, err := l.Add(path[:i])
+		if err != nil {
+			continue // an object on the way
+		}
+		if rows := l.slots[slot].Rows; rows != nil && i < len(path) {
+			rows.AddDeep(path[i+1:])
+			return
+		}
+	}
+}
