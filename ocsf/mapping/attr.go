@@ -273,6 +273,10 @@ func (t *target) put(r *run, slots []ocsf.Value, v *expr.RawValue) bool {
 	case v.Kind == expr.RawJSON:
 		return t.setText(r, slots, v.Text)
 	}
+	if s, ok := t.otherText(v); ok {
+		slots[t.slot], slots[t.text] = ocsf.IntValue(99), ocsf.TextValue(s)
+		return true
+	}
 	s, ok := v.Scalar()
 	return ok && t.setText(r, slots, s)
 }
