@@ -15,7 +15,8 @@ import (
 // filled or not. Its keys are of two kinds:
 //
 //   - an object, as "device": the optional attributes it has besides the
-//     required and recommended ones;
+//     required and recommended ones, and the deprecated ones that it keeps
+//     because older tables have them;
 //   - an attribute of an object, as "device.owner": the only attributes of the
 //     object there, because not every user needs all a user can have.
 //
@@ -93,7 +94,7 @@ func (b *columnBuilder) fields(o *Object, prefix string, depth int, chain []stri
 	var out []*Column
 	for _, a := range o.Attrs {
 		switch {
-		case a.Deprecated || cut[a.Name]:
+		case cut[a.Name] || a.Deprecated && !b.shapes[o.Name][a.Name]:
 			continue
 		case class && a.Name == "unmapped":
 			out = append(out, &Column{Name: a.Name, Path: a.Name, Type: ColMap, Attr: a})

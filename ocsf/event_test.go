@@ -190,6 +190,7 @@ func TestPaths(t *testing.T) {
 		"user":                        "name one of its attributes",
 		"time.x":                      "has no attributes",
 		"auth_factors.factor_type_id": "is a list of objects",
+		"unmapped":                    "takes what has no attribute",
 		"":                            "no attribute",
 	} {
 		if _, err := l.Add(path); err == nil || !strings.Contains(err.Error(), want) {

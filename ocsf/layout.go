@@ -97,6 +97,9 @@ func (l *Layout) Add(path string) (int, error) {
 // Resolve returns the attribute at the end of path, which must be a value or
 // an array, not a single object. It needs no slot.
 func (l *Layout) Resolve(path string) (*Attr, error) {
+	if path == "unmapped" && l.Class != nil {
+		return nil, &PathError{l.Object.Name, path, path, "unmapped takes what has no attribute: see Event.AddUnmapped", ""}
+	}
 	o := l.Object
 	parts := strings.Split(path, ".")
 	for i, name := range parts {
