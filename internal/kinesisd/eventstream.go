@@ -45,7 +45,7 @@ func (e *eventWriter) frame(payload []byte, headers ...string) error {
 		return fmt.Errorf("encode an event of %d bytes: %w", len(payload), err)
 	}
 	// A subscriber that does not read must not hold its place forever.
-	_ = e.control.SetWriteDeadline(time.Now().Add(writeTimeout * time.Second))
+	_ = e.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := e.w.Write(e.buffer.Bytes()); err != nil {
 		return err
 	}

@@ -143,9 +143,10 @@ func (r *hourReader) close() error {
 }
 
 // read returns a shard's records after one place and up to another, as far as
-// they fit. full says that some did not. It has read everything when it
-// returns: an open statement would keep the log from starting over.
-func (r *hourReader) read(ctx context.Context, shard, after, to int64, maxRecords, maxBytes int) (found []record, full bool, err error) {
+// they fit; with atLeastOne the first may be larger than that. full says that
+// some did not fit. It has read everything when it returns: an open statement
+// would keep the log from starting over.
+func (r *hourReader) read(ctx context.Context, shard, after, to int64, maxRecords, maxBytes int, atLeastOne bool) (found []record, full bool, err error) {
 	rows, err := r.page.QueryContext(ctx, rowID(shard, after), rowID(shard, to), maxRecords+1)
 	if err != nil {
 		return nil, false, err
@@ -161,7 +162,7 @@ func (r *hourReader) read(ctx context.Context, shard, after, to int64, maxRecord
 		if err := rows.Scan(&id, &rec.at, &rec.partitionKey, &rec.data); err != nil {
 			return nil, false, err
 		}
-		if size += len(rec.data); size > maxBytes && len(found) > 0 {
+		if size += len(rec.data); size > maxBytes && (len(found) > 0 || !atLeastOne) {
 			return found, true, nil
 		}
 		rec.seq = newSequence(r.number, id&maxPlace)

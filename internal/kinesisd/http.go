@@ -120,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = &unheard{header: http.Header{}}
 	} else if name != "SubscribeToShard" {
 		// A client that does not take its answer must not hold it forever.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout * time.Second))
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
 	if err := do(r.Context(), out, body, fault); err != nil {
 		e := asAPI(err)
@@ -176,7 +176,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, name string) (rele
 	}
 	release = func() { s.bodies.Release(size) }
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout * time.Second))
+	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout))
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	in := http.MaxBytesReader(w, r.Body, limit)
 	if r.ContentLength >= 0 {

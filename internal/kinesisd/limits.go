@@ -1,5 +1,7 @@
 package kinesisd
 
+import "time"
+
 // Limits of the Kinesis API as AWS documents them in 2026. A record may be
 // 1 MiB with its partition key unless its stream was made with a larger
 // MaxRecordSizeInKiB.
@@ -33,6 +35,13 @@ const (
 	// maxEventBytes is the data of one event of a subscription, unless a
 	// single record is larger.
 	maxEventBytes = 1 << 20
+	// answerAfter is waited before the answer to SubscribeToShard begins.
+	answerAfter = 3 * time.Millisecond
+	// writeTimeout is for a client to take an answer, or an event of a
+	// subscription.
+	writeTimeout = 30 * time.Second
+	// bodyReadTimeout is for a client to send a body.
+	bodyReadTimeout = 30 * time.Second
 	// maxHoursPerRead bounds the files one read looks through. A read that
 	// found nothing in them answers without records but further on.
 	maxHoursPerRead = 32
@@ -40,10 +49,8 @@ const (
 
 // Throughput of a shard, enforced with Config.Limits.
 const (
-	shardBytesIn    = 1 << 20
-	shardRecordsIn  = 1000
-	shardBytesOut   = 2 << 20
-	shardReadsOut   = 5
-	writeTimeout    = 30 // seconds to take an answer, or one event of a subscription
-	bodyReadTimeout = 30 // seconds to send a request body
+	shardBytesIn   = 1 << 20
+	shardRecordsIn = 1000
+	shardBytesOut  = 2 << 20
+	shardReadsOut  = 5
 )

@@ -103,7 +103,7 @@ func (s *Server) readHour(ctx context.Context, p *page, sh *shard, number, from,
 	if err != nil || r == nil {
 		return false, err
 	}
-	found, full, err := r.read(ctx, sh.number, from, to, maxRecords-len(p.records), maxBytes-size)
+	found, full, err := r.read(ctx, sh.number, from, to, maxRecords-len(p.records), maxBytes-size, len(p.records) == 0)
 	if rerr := s.files.release(r); rerr != nil {
 		s.log.Warn("a file of records was not removed", "hour", number, "err", rerr)
 	}

@@ -113,6 +113,14 @@ func (s *Server) subscribeToShard(ctx context.Context, w http.ResponseWriter, bo
 		return err
 	}
 	defer s.subs.finished(key, sub, s.cfg.SubscriptionGap)
+	// The SDK for Go breaks the connection when the answer begins before its
+	// transport has looked for the end of the request (smithy-go v1.28.9
+	// closes the body too early). A moment costs nothing here.
+	select {
+	case <-time.After(answerAfter):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	out := newEventWriter(w)
 	if out.event("initial-response", []byte("{}")) == nil {
 		s.send(ctx, out, sub, sh, after, f)
