@@ -80,7 +80,7 @@ func TestContent(t *testing.T) {
 		t.Run(class, func(t *testing.T) {
 			var events []*ocsf.Event
 			var want []map[string]any
-			for i := range 3000 {
+			for i := range 1200 {
 				e := make(t, i)
 				w := asJSON(t, e)
 				un, _ := w["unmapped"].(map[string]any)

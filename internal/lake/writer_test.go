@@ -35,6 +35,7 @@ func newLayouts(t testing.TB) *testLayouts {
 	add(t, actor, "api.operation", "api.request.data", "actor.user.name", "src_endpoint.ip", "count")
 	res := rows(t, actor, "resources")
 	add(t, res, "uid", "type", "data", "labels", "owner.name")
+	l.class(t, "base_event")
 	l.layouts.Freeze()
 	return l
 }

@@ -1,0 +1,168 @@
+package lake
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+
+	"nagare"
+	"nagare/internal/blob"
+)
+
+// maxDeadBody bounds the body that is kept with a dead letter. All of it is in
+// the archive.
+const maxDeadBody = 256 << 10
+
+// A DeadLetter is an event that could not be used, and why.
+type DeadLetter struct {
+	ID       string    `json:"id"`
+	Source   string    `json:"source"`
+	UID      string    `json:"uid"`
+	Reason   string    `json:"reason"`
+	Error    string    `json:"error"`
+	Received time.Time `json:"received"`
+	Shard    string    `json:"shard"`
+	Seq      string    `json:"seq"`
+	// Mapping names the mapping that refused it; "" if it came to none.
+	Mapping string `json:"mapping"`
+
+	Stream      string `json:"stream,omitempty"`
+	Index       int    `json:"index,omitempty"`
+	Tenant      string `json:"tenant,omitempty"`
+	Auth        string `json:"auth,omitempty"`
+	ContentType string `json:"content_type,omitempty"`
+	// Body is the body, or its beginning; Binary has it if it is no text.
+	Body   string `json:"body,omitempty"`
+	Binary []byte `json:"binary,omitempty"`
+	// Size is that of the whole body.
+	Size int `json:"size"`
+}
+
+// NewDeadLetter makes the dead letter of an event.
+func NewDeadLetter(ev *nagare.Event, reason, text string) DeadLetter {
+	d := DeadLetter{
+		ID: ev.ID, Source: ev.Source, UID: ev.UID, Reason: reason, Error: clip(text, 4<<10), Received: ev.Received,
+		Shard: ev.Pos.Shard, Seq: ev.Pos.Seq, Stream: ev.Pos.Stream, Index: ev.Pos.Index,
+		Tenant: ev.Tenant, Auth: ev.Auth, ContentType: ev.ContentType, Size: len(ev.Body),
+	}
+	// A whole character is kept whole, so that text stays text.
+	if body := ev.Body; utf8.Valid(body) {
+		d.Body = clip(string(body[:min(len(body), maxDeadBody+utf8.UTFMax)]), maxDeadBody)
+	} else {
+		d.Binary = body[:min(len(body), maxDeadBody)]
+	}
+	return d
+}
+
+// deadLetters stages the dead letters of the batch: JSON lines, compressed.
+func (s *stager) deadLetters() error {
+	s.m.Counts.Dead = int64(len(s.dead))
+	if len(s.dead) == 0 {
+		return nil
+	}
+	sp := newSpool(s.c.cfg.TempDir)
+	defer sp.drop()
+	z, err := zstd.NewWriter(sp, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return fmt.Errorf("lake: dead letters: %w", err)
+	}
+	enc := json.NewEncoder(z)
+	enc.SetEscapeHTML(false)
+	for i := range s.dead {
+		if err := enc.Encode(&s.dead[i]); err != nil {
+			z.Close()
+			return fmt.Errorf("lake: dead letters: %w", err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("lake: dead letters: %w", err)
+	}
+	return s.entry("dead-000.jsonl.zst", inArchive, deadKey(s.m.Stream, s.m.Shard, s.m.N, s.m.Last), int64(len(s.dead)), sp)
+}
+
+// A DeadFilter says which dead letters are wanted; zero fields want all.
+type DeadFilter struct {
+	ID, Source, Reason string
+	// Since and Until bound when it was received: from Since, before Until.
+	Since, Until time.Time
+}
+
+func (f *DeadFilter) match(d *DeadLetter) bool {
+	return (f.ID == "" || f.ID == d.ID) && (f.Source == "" || f.Source == d.Source) && (f.Reason == "" || f.Reason == d.Reason) &&
+		(f.Since.IsZero() || !d.Received.Before(f.Since)) && (f.Until.IsZero() || d.Received.Before(f.Until))
+}
+
+// maxDeadLine bounds a line of a dead-letter object when it is read: escapes
+// may make a body six times as long.
+const maxDeadLine = 8 << 20
+
+// DeadLetters yields the published dead letters, days in order, in each day by
+// shard and commit. An object that cannot be read yields an error, and the
+// next ones follow.
+func DeadLetters(ctx context.Context, archive blob.Store, f DeadFilter) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		const page = 1000
+		after := ""
+		if !f.Since.IsZero() {
+			// Objects lie under the day of their last arrival, which is never
+			// before what is in them was received (but for clocks that differ).
+			after = deadPrefix + f.Since.UTC().Add(-time.Hour).Format("20060102")
+		}
+		for {
+			entries, err := archive.List(ctx, deadPrefix, after, page)
+			if err != nil {
+				yield(DeadLetter{}, err)
+				return
+			}
+			for _, e := range entries {
+				if !readDead(ctx, archive, e.Key, &f, yield) {
+					return
+				}
+			}
+			if len(entries) < page {
+				return
+			}
+			after = entries[len(entries)-1].Key
+		}
+	}
+}
+
+func readDead(ctx context.Context, s blob.Store, key string, f *DeadFilter, yield func(DeadLetter, error) bool) bool {
+	fail := func(err error) bool { return yield(DeadLetter{}, fmt.Errorf("lake: dead letters %s: %w", key, err)) }
+	r, err := s.Get(ctx, key)
+	if errors.Is(err, blob.ErrNotFound) {
+		return true // its time was up
+	}
+	if err != nil {
+		return fail(err)
+	}
+	defer r.Close()
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(16<<20))
+	if err != nil {
+		return fail(err)
+	}
+	defer z.Close()
+	lines := bufio.NewScanner(io.Reader(z))
+	lines.Buffer(make([]byte, 64<<10), maxDeadLine)
+	for lines.Scan() {
+		var d DeadLetter
+		if err := json.Unmarshal(lines.Bytes(), &d); err != nil {
+			return fail(err)
+		}
+		if f.match(&d) && !yield(d, nil) {
+			return false
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fail(err)
+	}
+	return true
+}
