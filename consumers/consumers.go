@@ -145,6 +145,9 @@ type Config struct {
 	Monitor *Monitor
 	// Log is where life events go. The default discards them.
 	Log *slog.Logger
+
+	// Tests shorten these two: see subscribeFloor and maxSilence.
+	floor, silence time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -156,6 +159,8 @@ func (c Config) withDefaults() Config {
 	def(&c.FlushEvery, time.Second)
 	def(&c.LeaseTime, 10*time.Second)
 	def(&c.StopTime, 4*time.Second)
+	def(&c.floor, subscribeFloor)
+	def(&c.silence, maxSilence)
 	if c.FlushBytes <= 0 {
 		c.FlushBytes = 64 << 20
 	}

@@ -21,7 +21,7 @@ const (
 	subscribeFloor = 5100 * time.Millisecond
 	// The stream sends something every five seconds at least. A connection
 	// that is silent for longer is dead, whatever TCP thinks.
-	silence = 15 * time.Second
+	maxSilence = 15 * time.Second
 )
 
 // A subscription is, for the KCL, the body of one answer to SubscribeToShard
@@ -70,7 +70,7 @@ func (sub *subscription) loop() {
 	for try := 0; ; {
 		floor := time.Duration(0)
 		if !last.IsZero() {
-			floor = time.Until(last.Add(subscribeFloor))
+			floor = time.Until(last.Add(s.run.cfg.floor))
 		}
 		if taken > 0 {
 			floor += backoff(taken-1, time.Second, 30*time.Second)
@@ -128,7 +128,7 @@ func (sub *subscription) subscribe() (*kinesis.SubscribeToShardOutput, context.C
 	// The context of the call is that of the whole stream, so the answer gets
 	// a time limit of its own.
 	ctx, cancel := context.WithCancel(sub.ctx)
-	slow := time.AfterFunc(silence, cancel)
+	slow := time.AfterFunc(sub.s.run.cfg.silence, cancel)
 	out, err := sub.s.run.subscriber().SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
 		ConsumerARN: &sub.s.run.consumerARN, ShardId: &sub.s.shard.ID, StartingPosition: &at,
 	})
@@ -143,17 +143,17 @@ func (sub *subscription) subscribe() (*kinesis.SubscribeToShardOutput, context.C
 	return out, cancel, nil
 }
 
-var errSilent = errors.New("nothing was heard of the subscription for 15 seconds")
+var errSilent = errors.New("nothing was heard of the subscription for too long")
 
 // pass passes events on. It returns io.EOF at the end of the shard, nil when
 // the subscription ended as they do after five minutes, and else an error.
 func (sub *subscription) pass(stream *kinesis.SubscribeToShardEventStream) error {
 	defer stream.Close()
-	watchdog := time.NewTimer(silence)
+	watchdog := time.NewTimer(sub.s.run.cfg.silence)
 	defer watchdog.Stop()
 	for {
 		// Only the wait for the stream is timed, not the wait for the KCL.
-		watchdog.Reset(silence)
+		watchdog.Reset(sub.s.run.cfg.silence)
 		var raw types.SubscribeToShardEventStream
 		var ok bool
 		select {

@@ -2,8 +2,10 @@ package consumers
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +22,16 @@ import (
 	"nagare/internal/frame"
 	"nagare/internal/kinesisd"
 )
+
+// TestMain lets more tests run at once than there are processors: nearly all
+// of their time is spent waiting for a stream's pace.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "10"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // A rig is a stream with a client for it, a store, and Runs.
 type rig struct {

@@ -91,6 +91,7 @@ func TestPumpFlushesOnTime(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		p.queue.put(ctx, p.done, chunkOf("2", 1, 10))
 		time.Sleep(19 * time.Second)
+		synctest.Wait()
 		if slices.Contains(s.calls, "flush 2 false") {
 			t.Error("flushed before its time")
 		}
@@ -107,7 +108,7 @@ func TestPumpFlushesOnBytesAndOnWish(t *testing.T) {
 		p.queue.put(ctx, p.done, chunkOf("1", 1, 99))
 		p.queue.put(ctx, p.done, chunkOf("2", 1, 1))
 		synctest.Wait()
-		s.want = true
+		s.want = true // the pump is asleep
 		p.queue.put(ctx, p.done, chunkOf("3", 0, 1)) // a record without events moves the place too
 		synctest.Wait()
 		close(p.stop)

@@ -47,6 +47,7 @@ func wantSet(t *testing.T, what string, got, want []string) {
 // TestReplay reads a part of a stream that was split and merged meanwhile, and
 // then returns.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 1, kinesisd.Config{})
 		put := func(from, to int) time.Time {
@@ -77,6 +78,7 @@ func TestReplay(t *testing.T) {
 
 // TestReplayOfOneShard begins at a record, and leaves other shards alone.
 func TestReplayOfOneShard(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 2, kinesisd.Config{})
 	for i := range 20 {
 		r.put(fmt.Sprint("e", i))

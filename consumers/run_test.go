@@ -40,13 +40,14 @@ func both(t *testing.T, f func(t *testing.T, fanOut bool)) {
 
 // TestRunReads reads a stream as it is written, and says how long that takes.
 func TestRunReads(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 2, kinesisd.Config{})
 		var s sink
 		mon := &Monitor{}
 		stop := r.start(Config{FanOut: fanOut, Monitor: mon}, &s)
 		eventually(t, "both shards are open", func() bool { return len(s.lines()) == 2 })
-		const n = 200
+		const n = 150
 		for i := range n {
 			r.put(fmt.Sprint("e", i))
 			time.Sleep(5 * time.Millisecond)
@@ -91,21 +92,22 @@ func streamID(t *testing.T, r *rig) string {
 // TestRunReshards splits and merges under load: nothing is lost, and nothing
 // of a child is processed before all of its parents are finished.
 func TestRunReshards(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 2, kinesisd.Config{})
 		var s sink
 		r.start(Config{FanOut: fanOut}, &s)
-		const n = 600
+		const n = 400
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for i := range n {
 				r.put(fmt.Sprint("e", i))
-				time.Sleep(4 * time.Millisecond)
+				time.Sleep(3 * time.Millisecond)
 			}
 		})
 		eventually(t, "some events are here", s.has(50))
 		r.split("shardId-000000000000")
-		eventually(t, "more events are here", s.has(200))
+		eventually(t, "more events are here", s.has(180))
 		r.merge("shardId-000000000003", "shardId-000000000001")
 		wg.Wait()
 		eventually(t, "all events are here", func() bool { return len(s.counts()) == n })
@@ -124,6 +126,7 @@ func TestRunReshards(t *testing.T) {
 // TestRunContinues stops and starts, and is killed in between: all events
 // come, and after a clean stop none comes twice.
 func TestRunContinues(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		// A restart within five seconds would wait for its subscription.
 		r := newRig(t, 1, kinesisd.Config{SubscriptionGap: 10 * time.Millisecond})
@@ -159,20 +162,21 @@ func TestRunContinues(t *testing.T) {
 // TestRunTakesOver has one worker fail without a word: the other waits for the
 // lease to lapse, and the first notices what it has lost.
 func TestRunTakesOver(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 1, kinesisd.Config{SubscriptionGap: 10 * time.Millisecond})
 		const n = 60
 		frozen := &frozenStore{Store: r.store}
 		var a, b sink
 		mon := &Monitor{}
-		r.start(Config{FanOut: fanOut, Coord: frozen, LeaseTime: time.Second, Monitor: mon}, &a)
+		r.start(Config{FanOut: fanOut, Coord: frozen, LeaseTime: 600 * time.Millisecond, Monitor: mon}, &a)
 		for i := range n / 2 {
 			r.put(fmt.Sprint("e", i))
 		}
 		eventually(t, "a has half", a.has(n/2))
 		eventually(t, "a has checkpointed", func() bool { return mon.Health().Counts.Checkpoints > 0 })
-		r.start(Config{FanOut: fanOut, LeaseTime: time.Second}, &b)
-		time.Sleep(1500 * time.Millisecond)
+		r.start(Config{FanOut: fanOut, LeaseTime: 600 * time.Millisecond}, &b)
+		time.Sleep(900 * time.Millisecond)
 		if len(b.lines()) != 0 {
 			t.Fatalf("b took a lease that is being renewed: %v", b.lines())
 		}
@@ -240,6 +244,7 @@ func (f *frozenStore) Put(ctx context.Context, part, sort string, value []byte, 
 
 // TestRunSurvivesPoison puts the record that kills a bare KCL, for ever.
 func TestRunSurvivesPoison(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 1, kinesisd.Config{})
 		var s sink
@@ -264,9 +269,10 @@ func TestRunSurvivesPoison(t *testing.T) {
 
 // TestRunRetriesStages: a stage that fails loses nothing and skips nothing.
 func TestRunRetriesStages(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1, kinesisd.Config{})
 	var fails atomic.Int32
-	fails.Store(6)
+	fails.Store(3)
 	fail := func() error {
 		if fails.Add(-1) >= 0 {
 			return errors.New("not now")
@@ -286,7 +292,7 @@ func TestRunRetriesStages(t *testing.T) {
 		return len(h.Shards) == 1 && strings.HasSuffix(h.Shards[0].Reason, "not now")
 	})
 	eventually(t, "it is checkpointed", func() bool { return mon.Health().Counts.Checkpoints == 1 })
-	if h := mon.Health(); h.Shards[0].Reason != "" || h.Counts.Retries != 6 {
+	if h := mon.Health(); h.Shards[0].Reason != "" || h.Counts.Retries != 3 {
 		t.Errorf("health %+v", h)
 	}
 	if err := stop(); err != nil {
@@ -297,6 +303,7 @@ func TestRunRetriesStages(t *testing.T) {
 
 // TestRunObeysTheStage begins where the stage's own ledger is.
 func TestRunObeysTheStage(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 1, kinesisd.Config{SubscriptionGap: 10 * time.Millisecond})
 		for i := range 5 {
