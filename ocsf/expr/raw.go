@@ -9,7 +9,6 @@ import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/ext"
 
 	"nagare/ocsf"
 )
@@ -56,6 +55,28 @@ func (t *Table) Find(key string) (Row, bool) {
 // A Row is what a table has under a key: fields, or one scalar under "".
 type Row map[string]RawValue
 
+// Plain says whether an expression asks for nothing but members by name: such
+// a one can be answered when only its paths were read.
+func (x *RawExpr) Plain() bool {
+	if x == nil {
+		return true
+	}
+	if x.Op == OpProgram || x.Op == OpCall && x.Name == "json" {
+		return false
+	}
+	for _, s := range x.Steps {
+		if s.Name == "" {
+			return false
+		}
+	}
+	for _, a := range x.Args {
+		if !a.Plain() {
+			return false
+		}
+	}
+	return true
+}
+
 // MetaFields are the fields of meta.
 var MetaFields = []string{"source", "uid", "received", "auth", "tenant"}
 
@@ -66,7 +87,7 @@ const rawCost = 2_000_000
 func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	opts := []cel.EnvOption{
 		cel.OptionalTypes(),
-		ext.Strings(), ext.Lists(), ext.Sets(), ext.Math(), ext.Encoders(), ext.Bindings(), ext.Network(), ext.Regex(),
+		libStrings, libLists, libSets, libMath, libEncoders, libBindings, libNetwork, libRegex,
 		cel.ClearMacros(), cel.Macros(cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.MapMacro, cel.MapFilterMacro, cel.FilterMacro, hasMacro),
 		cel.EnableMacroCallTracking(),
 		cel.ParserExpressionSizeLimit(10_000),

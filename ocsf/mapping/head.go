@@ -22,6 +22,8 @@ type head struct {
 	drop    [][]string
 	hash    [][]string
 	uidPath int32 // when uid is a plain path; else -1
+
+	pickSplit, pickEvent bool // only the paths asked for need be read
 }
 
 // A HeadMeta is what intake knows of a delivery.
@@ -49,20 +51,45 @@ func (c *compiler) head() {
 			h.accepts = c.cond(x)
 		}
 	}
+	c.m.paths.Add(rawjson.Elem)
+	h.pickSplit = true
 	if x := c.expression(c.f.keys["split"]); x != nil {
-		h.split = c.value(x)
+		h.split, h.pickSplit = c.value(x), x.Plain()
+		c.wantElements(x)
 	}
-	if x := c.expression(c.f.keys["uid"]); x != nil {
+	uid := c.expression(c.f.keys["uid"])
+	if x := uid; x != nil {
 		h.uid = c.value(x)
 		if p := elementPath(x); p != nil {
 			h.uidPath = c.m.paths.Add(p[:len(p)-1]...)
 		}
 	}
-	if x := c.expression(c.f.keys["time"]); x != nil {
+	time := c.expression(c.f.keys["time"])
+	if x := time; x != nil {
 		h.time = c.value(x)
 		c.m.time = newTimeRule(h.time)
 	}
 	h.drop, h.hash = c.rawPaths("drop"), c.rawPaths("hash")
+	h.pickEvent = uid.Plain() && time.Plain() && len(h.drop)+len(h.hash) == 0
+}
+
+// wantElements makes the elements of the lists a split names known: a large
+// delivery is read without what is below them.
+func (c *compiler) wantElements(x *expr.RawExpr) {
+	if p := elementPath(x); x.Op == expr.OpPath && p != nil {
+		c.m.paths.Add(p...)
+	}
+	for _, a := range x.Args {
+		c.wantElements(a)
+	}
+}
+
+// read parses a body, or only the paths that are asked for.
+func (r *run) read(body []byte, pick bool) error {
+	if pick {
+		return r.doc.Pick(body)
+	}
+	return r.doc.Parse(body)
 }
 
 // rawPaths reads a list of paths as raw.a.b.
@@ -139,7 +166,7 @@ func (h *Head) Split(source string, body []byte, meta HeadMeta) ([]HeadEvent, er
 
 // split returns the bytes of each event.
 func (r *run) split(body []byte) ([][]byte, error) {
-	if err := r.doc.Parse(body); err != nil {
+	if err := r.read(body, r.m.head.pickSplit); err != nil {
 		return nil, err
 	}
 	root := expr.NodeValue(r.doc, 0)
@@ -166,7 +193,7 @@ func (r *run) split(body []byte) ([][]byte, error) {
 func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
 	hd := &r.m.head
 	ev := HeadEvent{Body: body}
-	if err := r.doc.Parse(body); err != nil {
+	if err := r.read(body, hd.pickEvent); err != nil {
 		return ev, err
 	}
 	if hd.uid != nil {

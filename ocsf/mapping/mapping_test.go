@@ -1,0 +1,365 @@
+package mapping_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nagare"
+	"nagare/ocsf"
+	"nagare/ocsf/mapping"
+)
+
+var received = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// loadText loads one mapping file; it must have no problem.
+func loadText(t testing.TB, text string, more ...mapping.File) *mapping.Set {
+	t.Helper()
+	set, problems := check(t, text, more...)
+	for _, p := range problems {
+		t.Errorf("%s", p)
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	return set
+}
+
+func check(t testing.TB, text string, more ...mapping.File) (*mapping.Set, []mapping.Problem) {
+	t.Helper()
+	schema, err := ocsf.Load(ocsf.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layouts := ocsf.NewLayouts(schema)
+	set, problems := mapping.Load(layouts, append(more, mapping.File{Name: "a.yaml", Data: []byte(text)}))
+	layouts.Freeze()
+	return set, problems
+}
+
+// normalize maps one body and returns the event as a map, after checking that
+// it is valid.
+func normalize(t testing.TB, set *mapping.Set, body string) map[string]any {
+	t.Helper()
+	out, err := tryNormalize(t, set, body, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return out
+}
+
+func tryNormalize(t testing.TB, set *mapping.Set, body string, sc *mapping.Scratch) (map[string]any, error) {
+	t.Helper()
+	if sc == nil {
+		sc = &mapping.Scratch{}
+	}
+	m, ok := set.Source(set.Sources()[0])
+	if !ok {
+		t.Fatal("no mapping")
+	}
+	var e ocsf.Event
+	ev := &nagare.Event{Source: m.Name, UID: "uid-1", Auth: "pass", Received: received, Body: []byte(body)}
+	if err := m.Normalize(ev, &e, sc); err != nil {
+		return nil, err
+	}
+	for _, p := range ocsf.Validate(&e, nil) {
+		t.Errorf("%s: not valid: %s", body, p)
+	}
+	var out map[string]any
+	text := e.AppendJSON(nil)
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatalf("%s became %s: %v", body, text, err)
+	}
+	return out, nil
+}
+
+// at is the value at a path, in JSON; "" if there is none.
+func at(v any, path ...any) string {
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[p]
+		case int:
+			l, _ := v.([]any)
+			if p >= len(l) {
+				return ""
+			}
+			v = l[p]
+		}
+	}
+	if v == nil {
+		return ""
+	}
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+// file is a mapping of base events with these attributes.
+func file(set string) string {
+	return "source: t\nproducts: {p: {vendor_name: V, name: N}}\nuid: raw.id\ntime: raw.at\nevents:\n  - class: base_event\n    set:\n" + indent(set, 6)
+}
+
+func indent(s string, n int) string {
+	pad := strings.Repeat(" ", n)
+	return pad + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n"+pad) + "\n"
+}
+
+func TestValues(t *testing.T) {
+	const f = `
+message: raw.message
+severity: raw.severity
+status_code: raw.code
+count: raw.count
+duration: raw.duration
+start_time: raw.start
+end_time: raw.end
+raw_data: raw.list[1].x
+metadata.labels: raw.labels
+metadata.log_name: 'raw.?a.?b.orValue("none")'
+metadata.log_version: 'raw.kind == "x" ? "is x" : "is not x"'
+metadata.log_provider: raw.many.filter(m, m.k == "b")[0].v
+metadata.sequence: raw.seq
+metadata.event_code: meta.source + "/" + raw.kind`
+	set := loadText(t, file(f))
+	for _, c := range []struct {
+		name, body string
+		path       []any
+		want       string
+	}{
+		{"text", `{"message":"hé \"x\" \u3042"}`, []any{"message"}, `"hé \"x\" あ"`},
+		{"number as text, digit for digit", `{"code":12345678901234567890123}`, []any{"status_code"}, `"12345678901234567890123"`},
+		{"float as text", `{"code":1.50}`, []any{"status_code"}, `"1.50"`},
+		{"bool as text", `{"code":true}`, []any{"status_code"}, `"true"`},
+		{"object is no text", `{"code":{"a":1}}`, []any{"status_code"}, ``},
+		{"object is no text, and is kept", `{"code":{"a":1}}`, []any{"unmapped"}, `{"code.a":"1"}`},
+		{"null is absent", `{"message":null}`, []any{"message"}, ``},
+		{"null is not kept", `{"message":null}`, []any{"unmapped"}, ``},
+		{"empty text is no value", `{"message":""}`, []any{"message"}, ``},
+		{"empty text is kept", `{"message":""}`, []any{"unmapped"}, `{"message":""}`},
+		{"text as int", `{"count":"17"}`, []any{"count"}, `17`},
+		{"float that is whole", `{"count":17.0}`, []any{"count"}, `17`},
+		{"fraction is no int", `{"count":17.5}`, []any{"unmapped"}, `{"count":"17.5"}`},
+		{"too large for 32 bits", `{"count":4294967296}`, []any{"unmapped"}, `{"count":"4294967296"}`},
+		{"64 bits exact", `{"duration":9007199254740993}`, []any{"duration"}, `9007199254740992`}, // as encoding/json reads it here
+		{"word is no int", `{"count":"many"}`, []any{"unmapped"}, `{"count":"many"}`},
+		{"enum by caption", `{"severity":"high"}`, []any{"severity_id"}, `4`},
+		{"enum by id", `{"severity":2}`, []any{"severity"}, `"Low"`},
+		{"enum unknown", `{"severity":"P1"}`, []any{"severity_id"}, `99`},
+		{"enum unknown keeps its text", `{"severity":"P1"}`, []any{"severity"}, `"P1"`},
+		{"coalesce: there", `{"a":{"b":"y"}}`, []any{"metadata", "log_name"}, `"y"`},
+		{"coalesce: parent absent", `{}`, []any{"metadata", "log_name"}, `"none"`},
+		{"coalesce: null", `{"a":{"b":null}}`, []any{"metadata", "log_name"}, `"none"`},
+		{"if", `{"kind":"x"}`, []any{"metadata", "log_version"}, `"is x"`},
+		{"if not", `{"kind":"y"}`, []any{"metadata", "log_version"}, `"is not x"`},
+		{"if of what is absent", `{}`, []any{"metadata", "log_version"}, ``},
+		{"index", `{"list":[{"x":1},{"x":"two"}]}`, []any{"raw_data"}, `"two"`},
+		{"index out of bounds", `{"list":[{"x":1}]}`, []any{"raw_data"}, ``},
+		{"filter", `{"many":[{"k":"a","v":1},{"k":"b","v":"found"}]}`, []any{"metadata", "log_provider"}, `"found"`},
+		{"filter leaves the rest", `{"many":[{"k":"a","v":1},{"k":"b","v":"found"}]}`, []any{"unmapped"}, `{"many[0].k":"a","many[0].v":"1","many[1].k":"b"}`},
+		{"list of texts", `{"labels":["a","b"]}`, []any{"metadata", "labels", 1}, `"b"`},
+		{"one text for a list", `{"labels":"a"}`, []any{"metadata", "labels", 0}, `"a"`},
+		{"program", `{"kind":"x"}`, []any{"metadata", "event_code"}, `"t/x"`},
+		{"program with what is absent", `{}`, []any{"metadata", "event_code"}, ``},
+		{"duplicate keys: last wins", `{"message":"a","message":"b"}`, []any{"message"}, `"b"`},
+		{"duplicate objects: last wins", `{"a":{"b":"y"},"a":{"c":1}}`, []any{"metadata", "log_name"}, `"none"`},
+		{"lone surrogate", `{"message":"a\ud800b"}`, []any{"message"}, `"a` + "\ufffd" + `b"`},
+		{"not UTF-8", "{\"message\":\"a\xffb\"}", []any{"message"}, `"a` + "\ufffd" + `b"`},
+		{"surrogate pair", `{"message":"\ud83d\ude00"}`, []any{"message"}, `"😀"`},
+		{"NUL", `{"message":"a\u0000b"}`, []any{"message"}, `"a\u0000b"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := normalize(t, set, c.body)
+			if got := at(out, c.path...); got != c.want {
+				t.Errorf("%s: got %s, want %s", c.body, got, c.want)
+			}
+		})
+	}
+}
+
+func TestUnmappedOfNothing(t *testing.T) {
+	set := loadText(t, file("message: raw.message"))
+	if out := normalize(t, set, `{"message":"x","id":"uid-1","at":"2026-01-02T03:04:05Z"}`); out["unmapped"] != nil {
+		t.Errorf("unmapped is %v", out["unmapped"])
+	}
+}
+
+func TestEach(t *testing.T) {
+	set := loadText(t, `
+source: t
+products: {p: {vendor_name: V, name: N}}
+tables: {kind: {u: User, g: Group}}
+events:
+  - class: detection_finding
+    activity: Create
+    set:
+      finding_info: {uid: raw.id, title: "'t'"}
+      evidences:
+        - data: raw.e
+        - actor: {user: {name: raw.who}}
+    each:
+      - {path: resources, in: raw.list, as: t, when: t.type != "skip", set: {uid: t.id, type: 'tables.kind[t.type]', owner: {name: t.by.name}, data: t.more}}
+      - {path: resources, in: 'json(raw.text).list', as: x, set: {uid: x.id}}
+`)
+	out := normalize(t, set, `{"id":"f","who":"sato","e":{"a": 1},"text":"{\"list\":[{\"id\":\"j1\"},{\"id\":\"j2\"}]}",
+	 "list":[{"id":1,"type":"u","by":{"name":"n1","x":2},"more":[1, 2]},{"id":2,"type":"skip"},null,{"id":3,"type":"?"},{"by":{}}]}`)
+	want := `[{"data":[1,2],"owner":{"name":"n1"},"type":"User","uid":"1"},{"uid":"3"},{"uid":"j1"},{"uid":"j2"}]`
+	if diff := cmp.Diff(want, at(out, "resources")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(`[{"data":{"a":1}},{"actor":{"user":{"name":"sato"}}}]`, at(out, "evidences")); diff != "" {
+		t.Error(diff)
+	}
+	want = `{"list[0].by.x":"2","list[1].id":"2","list[1].type":"skip","list[3].type":"?","list[4].by":"{}","text":"{\"list\":[{\"id\":\"j1\"},{\"id\":\"j2\"}]}"}`
+	if diff := cmp.Diff(want, at(out, "unmapped")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An object that lacks what the schema requires of it is left out, its fields
+// go to unmapped; an entry that lacks what its class requires gives way.
+func TestIncompleteObjects(t *testing.T) {
+	set := loadText(t, `
+source: t
+products: {p: {vendor_name: V, name: N}}
+events:
+  - when: raw.kind == "login"
+    class: authentication
+    activity: Logon
+    set:
+      user: {uid: raw.user.id, email_addr: raw.user.mail}
+      service: {name: raw.app}
+      src_endpoint: {location: {lat: raw.lat, city: raw.city}, ip: raw.ip}
+  - class: base_event
+    set: {message: raw.kind}
+`)
+	sc := &mapping.Scratch{}
+	for _, c := range []struct{ body, class, user, unmapped string }{
+		{`{"kind":"login","user":{"id":"1","mail":"a@example.com"},"app":"x"}`, `"Authentication"`, `{"email_addr":"a@example.com","type_id":0}`, `{"kind":"login"}`},
+		{`{"kind":"login","user":{"mail":"a@example.com"},"app":"x"}`, `"Base Event"`, ``, `{"app":"x","user.mail":"a@example.com"}`},
+		{`{"kind":"login","user":{"id":"1"},"app":"x","lat":1.5,"ip":"192.0.2.1"}`, `"Authentication"`, ``, `{"kind":"login","lat":"1.5"}`},
+	} {
+		out, err := tryNormalize(t, set, c.body, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := at(out, "class_name"); got != c.class {
+			t.Errorf("%s: class %s, want %s", c.body, got, c.class)
+		}
+		if got := at(out, "unmapped"); got != c.unmapped {
+			t.Errorf("%s: unmapped %s, want %s", c.body, got, c.unmapped)
+		}
+	}
+	st := sc.Stats("t")
+	if st.FellThrough != 1 || st.Dropped < 2 || st.LastResort != 1 {
+		t.Errorf("fell through %d, dropped %d, last resort %d", st.FellThrough, st.Dropped, st.LastResort)
+	}
+}
+
+func TestDead(t *testing.T) {
+	set := loadText(t, `
+source: t
+products: {p: {vendor_name: V, name: N}}
+events:
+  - {when: raw.kind == "x", class: base_event}
+  - {when: raw.kind == "y", class: authentication, activity: Logon, set: {user.name: raw.user, service.name: "'s'"}}
+`)
+	sc := &mapping.Scratch{}
+	for body, want := range map[string]string{
+		`[1]`: mapping.NotAnEvent, `"x"`: mapping.NotAnEvent, `null`: mapping.NotAnEvent, ``: mapping.NotAnEvent, `{"kind":`: mapping.NotAnEvent,
+		strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70): mapping.NotAnEvent,
+		`{"kind":"z"}`: mapping.NoMapping, `{}`: mapping.NoMapping, `{"kind":"y"}`: mapping.Invalid,
+	} {
+		_, err := tryNormalize(t, set, body, sc)
+		var dead *mapping.Dead
+		if !errors.As(err, &dead) || dead.Reason != want {
+			t.Errorf("%.40s: got %v, want %s", body, err, want)
+		}
+	}
+	if diff := cmp.Diff(map[string]int64{mapping.NotAnEvent: 6, mapping.NoMapping: 2, mapping.Invalid: 1}, sc.Stats("t").Dead); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTime(t *testing.T) {
+	set := loadText(t, strings.Replace(file("start_time: raw.s\nend_time: seconds(raw.sec)"), "source: t", "source: t\nzone: Asia/Tokyo", 1))
+	for _, c := range []struct {
+		body, time, original string
+		suspect              bool
+	}{
+		{`{"at":"2026-01-02T03:00:00Z"}`, `1767322800000`, `"2026-01-02T03:00:00Z"`, false},
+		{`{"at":"2026-01-02T03:00:00.123456789+00:00"}`, `1767322800123`, `"2026-01-02T03:00:00.123456789+00:00"`, false},
+		{`{"at":"2026-01-02 12:00:00"}`, `1767322800000`, `"2026-01-02 12:00:00"`, false}, // Tokyo
+		{`{"at":1767322800}`, `1767322800000`, `"1767322800"`, false},
+		{`{"at":1767322800123}`, `1767322800123`, `"1767322800123"`, false},
+		{`{"at":"1767322800123456"}`, `1767322800123`, `"1767322800123456"`, false},
+		{`{"at":"soon"}`, `1767323045000`, `"soon"`, true},
+		{`{}`, `1767323045000`, ``, true},
+		{`{"at":null}`, `1767323045000`, ``, true},
+		{`{"at":"0001-01-01T00:00:00"}`, `1767323045000`, `"0001-01-01T00:00:00"`, true},
+		{`{"at":"1999-12-31T23:59:59Z"}`, `946684799000`, `"1999-12-31T23:59:59Z"`, true},
+		{`{"at":"2026-01-02T04:04:05Z"}`, `1767326645000`, `"2026-01-02T04:04:05Z"`, false}, // just an hour ahead
+		{`{"at":"2026-01-02T04:04:06Z"}`, `1767326646000`, `"2026-01-02T04:04:06Z"`, true},
+		{`{"at":"2021-01-01T00:00:00Z"}`, `1609459200000`, `"2021-01-01T00:00:00Z"`, false}, // late is not suspect
+	} {
+		out := normalize(t, set, c.body)
+		if got := fmt.Sprintf("%.0f", out["time"]); got != c.time {
+			t.Errorf("%s: time %s, want %s", c.body, got, c.time)
+		}
+		if got := at(out, "metadata", "original_time"); got != c.original {
+			t.Errorf("%s: original_time %s, want %s", c.body, got, c.original)
+		}
+		if got := strings.Contains(at(out, "metadata", "labels"), "time_suspect"); got != c.suspect {
+			t.Errorf("%s: suspect %v, want %v", c.body, got, c.suspect)
+		}
+	}
+}
+
+func TestUnmappedIsBounded(t *testing.T) {
+	set := loadText(t, file("message: raw.message"))
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"big":%q`, strings.Repeat("é", 60_000))
+	for i := range 3000 {
+		fmt.Fprintf(&b, `,"k%d":%d`, i, i)
+	}
+	b.WriteString("}")
+	out := normalize(t, set, b.String())
+	u := out["unmapped"].(map[string]any)
+	if len(u) != 1001 || u["nagare.truncated"] != "2001 more fields" {
+		t.Errorf("%d pairs, truncated says %v", len(u), u["nagare.truncated"])
+	}
+	if n := len(u["big"].(string)); n > 64<<10 || n < 64<<10-4 {
+		t.Errorf("a value of %d bytes was kept", n)
+	}
+}
+
+// What a mapping makes of one event must not depend on the events before it.
+func TestScratchKeepsNothing(t *testing.T) {
+	set := builtin(t)
+	m, _ := set.Source("okta")
+	var used mapping.Scratch
+	var out ocsf.Event
+	bodies := [][]byte{signIn(t), []byte(`{"eventType":"user.session.start","actor":{"id":"1"}}`), []byte(`{"eventType":"x"}`), []byte(`[]`)}
+	for i := range 12 {
+		body := bodies[i%len(bodies)]
+		ev := &nagare.Event{Source: "okta", UID: "u", Received: received, Body: body}
+		var fresh mapping.Scratch
+		var want ocsf.Event
+		wantErr := m.Normalize(ev, &want, &fresh)
+		err := m.Normalize(ev, &out, &used)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%d: %v, with a fresh scratch %v", i, err, wantErr)
+		}
+		if err != nil {
+			continue
+		}
+		if diff := cmp.Diff(string(want.AppendJSON(nil)), string(out.AppendJSON(nil))); diff != "" {
+			t.Errorf("%d: %s", i, diff)
+		}
+	}
+}
