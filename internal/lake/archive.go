@@ -63,8 +63,8 @@ func (s *stager) archive() error {
 	}
 	for events := s.b.Events; len(events) > 0; {
 		n, size := 0, 0
-		for n < len(events) && n < blockEvents && (n == 0 || size+weight(&events[n]) <= blockBytes) {
-			size += weight(&events[n])
+		for n < len(events) && n < blockEvents && (n == 0 || size+weight(events[n]) <= blockBytes) {
+			size += weight(events[n])
 			n++
 		}
 		if err := writeBlock(sp, s.m.Stream, s.m.Shard, events[:n]); err != nil {
@@ -81,7 +81,7 @@ func (s *stager) archive() error {
 // weight is about how many bytes an event takes in a frame.
 func weight(ev *nagare.Event) int { return len(ev.Body) + len(ev.UID) + len(ev.Error) + 200 }
 
-func writeBlock(w io.Writer, stream, shard string, events []nagare.Event) error {
+func writeBlock(w io.Writer, stream, shard string, events []*nagare.Event) error {
 	h := archiveHeader{Stream: stream, Shard: shard}
 	for i := range events {
 		p := &events[i].Pos
@@ -95,12 +95,16 @@ func writeBlock(w io.Writer, stream, shard string, events []nagare.Event) error 
 	if err != nil {
 		return err
 	}
-	if len(events) == 1 && len(events[0].Body) > maxBody {
-		ev := events[0]
-		ev.Body = ev.Body[:maxBody]
-		events = []nagare.Event{ev}
+	var enc frame.Encoder
+	for _, ev := range events {
+		if len(ev.Body) > maxBody {
+			short := *ev
+			short.Body = ev.Body[:maxBody]
+			ev = &short
+		}
+		enc.Add(ev)
 	}
-	packed, err := frame.Encode(nil, events)
+	packed, err := enc.Append(nil)
 	if err != nil {
 		return err
 	}

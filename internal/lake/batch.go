@@ -23,7 +23,7 @@ type Batch struct {
 	Closed bool
 	// Events are all events, in order: the archive gets them. Each of them is
 	// in Rows or in Dead.
-	Events []nagare.Event
+	Events []*nagare.Event
 	// Rows are the events that become rows, in order.
 	Rows []Row
 	// Dead are those that do not.

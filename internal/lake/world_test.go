@@ -166,16 +166,18 @@ func (w *world) batch(from string, n int) *Batch {
 		if n--; n < 0 {
 			break
 		}
-		b.Events = append(b.Events, events...)
+		for i := range events {
+			b.Events = append(b.Events, &events[i])
+		}
 		b.To = events[len(events)-1].Pos
 	}
 	var e ocsf.Event
-	for i := range b.Events {
-		if err := w.fill(&b.Events[i], &e); err != nil {
-			b.Dead = append(b.Dead, NewDeadLetter(&b.Events[i], "test", err.Error()))
+	for _, ev := range b.Events {
+		if err := w.fill(ev, &e); err != nil {
+			b.Dead = append(b.Dead, NewDeadLetter(ev, "test", err.Error()))
 			continue
 		}
-		b.Rows = append(b.Rows, NewRow(&b.Events[i], &e))
+		b.Rows = append(b.Rows, NewRow(ev, &e))
 	}
 	return b
 }
