@@ -141,7 +141,8 @@ func (r *Raw) Compile(text string) (*RawExpr, []Issue) {
 func issues(iss *cel.Issues) []Issue {
 	var out []Issue
 	for _, e := range iss.Errors() {
-		out = append(out, Issue{Line: e.Location.Line(), Column: e.Location.Column() + 1, Message: e.Message})
+		message, _, _ := strings.Cut(e.Message, " expecting {") // a list of everything there is
+		out = append(out, Issue{Line: e.Location.Line(), Column: e.Location.Column() + 1, Message: message})
 	}
 	return out
 }

@@ -150,23 +150,19 @@ func valueOf(v ref.Val) RawValue {
 	return RawValue{}
 }
 
-// mapJSON turns a map made by an expression into JSON.
+// mapJSON turns a map made by an expression into JSON, ordered by key: the
+// same event must always give the same bytes.
 func mapJSON(m traits.Mapper) RawValue {
-	dst := []byte{'{'}
+	row := Row{}
 	for it := m.Iterator(); it.HasNext() == types.True; {
 		k := it.Next()
-		key, ok := valueOf(k).Scalar()
-		v := valueOf(m.Get(k))
-		if !ok || !v.Has() {
-			continue
+		if key, ok := valueOf(k).Scalar(); ok {
+			if v := valueOf(m.Get(k)); v.Has() {
+				row[key] = v
+			}
 		}
-		if len(dst) > 1 {
-			dst = append(dst, ',')
-		}
-		dst = append(rawjson.AppendText(dst, key), ':')
-		dst = v.AppendJSON(dst)
 	}
-	return RawValue{Kind: RawJSON, Text: string(append(dst, '}'))}
+	return rowJSON(row)
 }
 
 // celOf gives a value to CEL.
