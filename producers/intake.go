@@ -49,6 +49,9 @@ type Config struct {
 	// PutTimeout bounds the wait for the stream, per megabyte or so. The
 	// default is 30 s.
 	PutTimeout time.Duration
+	// InOrder puts the batches of a delivery one after another, for a Putter
+	// that cares about their order. Otherwise a few are on their way at once.
+	InOrder bool
 	// Log is silent by default.
 	Log *slog.Logger
 	// Metrics are private by default.
@@ -136,6 +139,9 @@ func (in *Intake) run(ctx context.Context, d Delivery, open func() (io.Reader, e
 	}
 	group, work := errgroup.WithContext(ctx)
 	group.SetLimit(maxBatches)
+	if in.cfg.InOrder {
+		group.SetLimit(1)
+	}
 	t := &taking{in: in, d: d, ctx: work, group: group, id: id, open: open, limit: limit, result: Result{ID: id.String()},
 		splitter: in.heads.Get().(Head), meta: mapping.HeadMeta{Source: d.Source, Tenant: d.Tenant, Auth: d.Auth, Received: d.Received}}
 	defer t.release()

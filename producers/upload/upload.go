@@ -38,7 +38,7 @@ func wants(in producers.Input) bool {
 }
 
 func read(_ context.Context, in producers.Input, emit func(producers.Item) error) error {
-	text, err := decode(in.Body)
+	text, err := producers.DecodeText(in.Body)
 	if err != nil {
 		return &producers.Refusal{Reason: producers.ReasonBadCharset, Err: err}
 	}

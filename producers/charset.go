@@ -1,4 +1,4 @@
-package upload
+package producers
 
 import (
 	"bytes"
@@ -10,11 +10,11 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// decode returns the text as UTF-8. Intake has already undone a byte order
-// mark; what is left is told by its bytes: UTF-8 is hardly ever valid by
+// DecodeText returns as UTF-8 a text that does not say its encoding. It is
+// told by its bytes: a byte order mark; else UTF-8 is hardly ever valid by
 // accident; UTF-16 without a mark is full of zeros; then it is one of the two
 // Japanese encodings, whichever makes more sense of it.
-func decode(b []byte) ([]byte, error) {
+func DecodeText(b []byte) ([]byte, error) {
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if order, ok := utf16Order(b); ok {
 		return unicode.UTF16(order, unicode.UseBOM).NewDecoder().Bytes(b)
