@@ -1,0 +1,33 @@
+package main
+
+import "nagare/internal/app"
+
+type mappingsCmd struct {
+	Check mappingsCheckCmd `cmd:"" help:"Say what is wrong with mappings, each mistake with its line."`
+	Test  mappingsTestCmd  `cmd:"" help:"Run the cases that mappings carry."`
+	List  mappingsListCmd  `cmd:"" help:"List the sources that have a mapping."`
+}
+
+// mappingPaths is what the three take.
+type mappingPaths struct {
+	Format string   `help:"table, json or csv." enum:"table,json,csv," default:""`
+	Paths  []string `arg:"" optional:"" help:"Files or folders; without one the embedded mappings and mappings.dirs." name:"PATH"`
+}
+
+type mappingsCheckCmd struct{ mappingPaths }
+
+func (c *mappingsCheckCmd) Run(e *env) error {
+	return app.MappingsCheck(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
+}
+
+type mappingsTestCmd struct{ mappingPaths }
+
+func (c *mappingsTestCmd) Run(e *env) error {
+	return app.MappingsTest(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
+}
+
+type mappingsListCmd struct{ mappingPaths }
+
+func (c *mappingsListCmd) Run(e *env) error {
+	return app.MappingsList(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
+}

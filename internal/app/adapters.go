@@ -1,0 +1,17 @@
+package app
+
+import (
+	"nagare/producers"
+	"nagare/producers/datadog"
+	"nagare/producers/mail"
+	"nagare/producers/upload"
+)
+
+// adapters turn what is not JSON into JSON; everything else is a mapping file.
+// To add one, write its folder and its line here.
+var adapters = map[string]producers.Adapter{
+	"datadog":   datadog.Adapter(),
+	"mail":      mail.Adapter(),
+	"directory": upload.CSV(),
+	"csv":       upload.CSV(),
+}

@@ -1,0 +1,125 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"nagare/consumers"
+)
+
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// adminHandler serves health and metrics, on loopback.
+func (p *pipeline) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", p.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.reg, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// ready answers 200 when every consumer reads its stream, and says for each
+// shard how far it is and what it waits for.
+func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
+	type shard struct {
+		Shard  string  `json:"shard"`
+		Lag    float64 `json:"lag_seconds"`
+		Reason string  `json:"reason,omitempty"`
+	}
+	type consumer struct {
+		App    string  `json:"app"`
+		Stream string  `json:"stream"`
+		Ready  bool    `json:"ready"`
+		Reason string  `json:"reason,omitempty"`
+		Shards []shard `json:"shards"`
+	}
+	answer := struct {
+		Ready     bool       `json:"ready"`
+		Consumers []consumer `json:"consumers"`
+	}{Ready: len(p.monitors) > 0}
+	for _, m := range p.monitors {
+		h := m.Health()
+		c := consumer{App: h.App, Stream: h.Stream, Ready: h.Ready, Reason: h.Reason, Shards: []shard{}}
+		for _, s := range h.Shards {
+			c.Shards = append(c.Shards, shard{s.Shard, s.Lag.Seconds(), s.Reason})
+		}
+		answer.Ready = answer.Ready && h.Ready
+		answer.Consumers = append(answer.Consumers, c)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !answer.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// registerMetrics exposes what the rooms count themselves.
+func (p *pipeline) registerMetrics() {
+	counter := func(name, help string, labels prometheus.Labels, f func() float64) {
+		p.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "nagare", Name: name, Help: help, ConstLabels: labels}, f))
+	}
+	plain := func(name, help string, f func() int64) {
+		counter(name, help, nil, func() float64 { return float64(f()) })
+	}
+	plain("live_events_total", "Events that rules were evaluated on.", p.liveStats.Events.Load)
+	plain("live_unusable_total", "Events that could not be normalized for rules.", p.liveStats.Unusable.Load)
+	plain("live_matches_total", "Matches of rules.", p.liveStats.Matches.Load)
+	for _, r := range p.core.rules.All() {
+		labels := prometheus.Labels{"rule": r.ID}
+		counter("rule_matches_total", "Matches by rule.", labels, func() float64 { return float64(r.Stats().Matched.Load()) })
+		counter("rule_failures_total", "Evaluations that ended in an error.", labels, func() float64 { return float64(r.Stats().Failed.Load()) })
+	}
+	a := p.alerts.Stats()
+	plain("alerts_raised_total", "Alerts raised.", a.Raised.Load)
+	plain("alerts_joined_total", "Events that joined an alert.", a.Joined.Load)
+	plain("alerts_sent_total", "Messages sent.", a.Sent.Load)
+	plain("alerts_throttled_total", "Refusals of a receiver with a wait.", a.Throttled.Load)
+	plain("alerts_undeliverable_total", "Messages given up.", a.DeadLetter.Load)
+	plain("findings_total", "Findings put onto the stream.", a.Findings.Load)
+	p.registerCompact(plain)
+	p.reg.MustRegister(&shardCollector{p})
+}
+
+// A shardCollector exposes the consumers' lag by shard.
+type shardCollector struct{ p *pipeline }
+
+var (
+	lagDesc    = prometheus.NewDesc("nagare_consumer_lag_seconds", "How long the next event of a shard has been waiting.", []string{"app", "stream", "shard"}, nil)
+	eventsDesc = prometheus.NewDesc("nagare_consumer_events_total", "Events handed to a consumer.", []string{"app", "stream"}, nil)
+	skipDesc   = prometheus.NewDesc("nagare_consumer_misrouted_total", "Events left out because another shard has them.", []string{"app", "stream"}, nil)
+	retryDesc  = prometheus.NewDesc("nagare_consumer_retries_total", "Calls that failed and were made again.", []string{"app", "stream"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *shardCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{lagDesc, eventsDesc, skipDesc, retryDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *shardCollector) Collect(ch chan<- prometheus.Metric) {
+	var all []consumers.Health
+	for _, m := range c.p.monitors {
+		all = append(all, m.Health())
+	}
+	for _, h := range all {
+		if h.App == "" {
+			continue // not started yet
+		}
+		for _, s := range h.Shards {
+			ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, s.Lag.Seconds(), h.App, h.Stream, s.Shard)
+		}
+		ch <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(h.Counts.Events), h.App, h.Stream)
+		ch <- prometheus.MustNewConstMetric(skipDesc, prometheus.CounterValue, float64(h.Counts.Misrouted), h.App, h.Stream)
+		ch <- prometheus.MustNewConstMetric(retryDesc, prometheus.CounterValue, float64(h.Counts.Retries), h.App, h.Stream)
+	}
+}

@@ -1,0 +1,210 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"nagare"
+	"nagare/ocsf/mappings"
+)
+
+// Check says everything that is wrong with configuration, mappings and rules,
+// and starts nothing.
+func Check(_ context.Context, o Options, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{})
+	if err != nil {
+		return err
+	}
+	return showProblems(c.problems, format, out, fmt.Sprintf("%d mappings and %d rules are good", len(c.mappings.Sources()), len(c.rules.All())))
+}
+
+// MappingsCheck says what is wrong with mappings.
+func MappingsCheck(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{mappings: paths, onlyMappings: true})
+	if err != nil {
+		return err
+	}
+	return showProblems(c.ofFiles(c.mappingFiles), format, out, fmt.Sprintf("%d mappings are good", len(c.mappings.Sources())))
+}
+
+// RulesCheck says what is wrong with rules.
+func RulesCheck(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{rules: paths})
+	if err != nil {
+		return err
+	}
+	return showProblems(c.ofFiles(c.ruleFiles), format, out, fmt.Sprintf("%d rules are good", len(c.rules.All())))
+}
+
+// ofFiles are the problems of some of the files.
+func (c *core) ofFiles(files []namedFile) []nagare.Problem {
+	return slices.DeleteFunc(slices.Clone(c.problems), func(p nagare.Problem) bool {
+		return !slices.ContainsFunc(files, func(f namedFile) bool { return f.name == p.File })
+	})
+}
+
+// showProblems prints problems; one that is no warning is Found.
+func showProblems(problems []nagare.Problem, format string, out io.Writer, good string) error {
+	wrong := 0
+	l := listing{columns: []string{"file", "line", "column", "code", "message", "suggestion"}}
+	for _, p := range problems {
+		if !p.Warning {
+			wrong++
+		}
+		l.add(p, p.File, fmt.Sprint(p.Line), fmt.Sprint(p.Column), p.Code, p.Message, p.Suggestion)
+	}
+	if format == "table" {
+		for _, p := range problems {
+			if _, err := fmt.Fprintln(out, p); err != nil {
+				return err
+			}
+		}
+		if wrong == 0 {
+			_, err := fmt.Fprintln(out, good)
+			return err
+		}
+	} else if err := l.print(out, format); err != nil {
+		return err
+	}
+	if wrong > 0 {
+		return &Found{fmt.Sprintf("%d mistakes", wrong)}
+	}
+	return nil
+}
+
+// caseResult is how a case of a mapping or rule went.
+type caseResult struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Subject string `json:"subject"`
+	Case    string `json:"case"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message,omitempty"`
+}
+
+func showCases(results []caseResult, problems []nagare.Problem, format string, out io.Writer) error {
+	l := listing{columns: []string{"ok", "subject", "case", "message"}}
+	failed := 0
+	for _, r := range results {
+		mark := "ok"
+		if !r.OK {
+			failed++
+			mark = "FAILED"
+		}
+		l.add(r, mark, r.Subject, r.Case, r.Message)
+	}
+	bad := slices.DeleteFunc(slices.Clone(problems), func(p nagare.Problem) bool { return p.Warning })
+	if format == "table" {
+		for _, r := range results {
+			if !r.OK {
+				fmt.Fprintf(out, "FAILED %s: %s (%s:%d)\n  %s\n", r.Subject, r.Case, r.File, r.Line, r.Message)
+			}
+		}
+		for _, p := range bad {
+			fmt.Fprintln(out, p)
+		}
+		if _, err := fmt.Fprintf(out, "%d passed, %d failed\n", len(results)-failed, failed); err != nil {
+			return err
+		}
+	} else if err := l.print(out, format); err != nil {
+		return err
+	}
+	if failed+len(bad) > 0 {
+		return &Found{fmt.Sprintf("%d failed", failed+len(bad))}
+	}
+	return nil
+}
+
+// RulesTest runs the cases of rules.
+func RulesTest(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{rules: paths})
+	if err != nil {
+		return err
+	}
+	var results []caseResult
+	for _, r := range c.rules.Test(c.normalizer()) {
+		results = append(results, caseResult{r.File, r.Line, r.Rule, r.Case, r.OK, r.Message})
+	}
+	return showCases(results, c.problems, format, out)
+}
+
+// RulesList lists rules.
+func RulesList(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{rules: paths})
+	if err != nil {
+		return err
+	}
+	if err := problemsError("some rules do not load", c.ofFiles(c.ruleFiles)); err != nil {
+		return err
+	}
+	l := listing{columns: []string{"id", "severity", "mode", "class", "title"}}
+	for _, r := range c.rules.All() {
+		severity, mode, class := r.Severity, "live", strings.Join(r.Classes, ",")
+		if severity == "" {
+			severity = "computed"
+		}
+		if r.Shadow {
+			mode = "shadow"
+		}
+		if !r.Enabled {
+			mode = "off"
+		}
+		if class == "" {
+			class = "any"
+		}
+		l.add(map[string]any{"id": r.ID, "severity": severity, "mode": mode, "class": class, "title": r.Title, "file": r.File},
+			r.ID, severity, mode, class, r.Title)
+	}
+	return l.print(out, format)
+}
+
+// MappingsTest runs the cases of mappings.
+func MappingsTest(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{mappings: paths, onlyMappings: true})
+	if err != nil {
+		return err
+	}
+	var results []caseResult
+	for _, source := range c.mappings.Sources() {
+		m, _ := c.mappings.Source(source)
+		for _, r := range c.mappings.Test(caseFiles{}, source) {
+			results = append(results, caseResult{m.File, r.Case.Line, source, r.Case.File, len(r.Failures) == 0, strings.Join(r.Failures, "; ")})
+		}
+	}
+	return showCases(results, c.problems, format, out)
+}
+
+// MappingsList lists sources.
+func MappingsList(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+	c, err := loadCore(o, selection{mappings: paths, onlyMappings: true})
+	if err != nil {
+		return err
+	}
+	l := listing{columns: []string{"source", "cases", "file"}}
+	for _, source := range c.mappings.Sources() {
+		m, _ := c.mappings.Source(source)
+		l.add(map[string]any{"source": source, "cases": len(m.Cases), "file": m.File}, source, fmt.Sprint(len(m.Cases)), m.File)
+	}
+	return l.print(out, format)
+}
+
+// caseFiles opens the files of cases by the names that mappings have: the
+// embedded ones, or those beside a file that a person named.
+type caseFiles struct{}
+
+// Open implements fs.FS.
+func (caseFiles) Open(name string) (fs.File, error) {
+	if inside, ok := strings.CutPrefix(name, "ocsf/mappings/"); ok {
+		if f, err := mappings.FS.Open(inside); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return os.Open(filepath.FromSlash(name))
+}

@@ -1,0 +1,280 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"nagare"
+	"nagare/ocsf"
+	"nagare/ocsf/mapping"
+	"nagare/producers"
+)
+
+// MapOptions are the flags of map.
+type MapOptions struct {
+	Source  string
+	Summary bool
+	Format  string
+	Files   []string
+	// Out gets the events or the summary, Problems what is wrong with them.
+	Out, Problems io.Writer
+}
+
+// A mapSummary is what map --summary says of a file.
+type mapSummary struct {
+	File       string           `json:"file"`
+	Source     string           `json:"source"`
+	Events     int64            `json:"events"`
+	Classes    map[string]int64 `json:"classes"`
+	Valid      int64            `json:"valid"`
+	Invalid    int64            `json:"invalid"`
+	LastResort int64            `json:"last_resort"`
+	// Unmapped is the number of source fields that no attribute takes.
+	Unmapped int64            `json:"unmapped"`
+	Dead     map[string]int64 `json:"dead"`
+	MBPerS   float64          `json:"mb_per_s"`
+}
+
+// Map normalizes files offline, through the same intake that deliveries take.
+func Map(ctx context.Context, o Options, m MapOptions) error {
+	c, err := loadCore(o, selection{onlyMappings: true})
+	if err != nil {
+		return err
+	}
+	if err := c.err(); err != nil {
+		return err
+	}
+	if m.Source != "" {
+		if _, ok := c.mappings.Source(m.Source); !ok {
+			return unknownSource(c, m.Source)
+		}
+	}
+	out := bufio.NewWriterSize(m.Out, 1<<20)
+	l := listing{columns: []string{"file", "source", "events", "valid", "invalid", "last resort", "unmapped", "dead", "MB/s", "classes"}}
+	var bad int64
+	for _, name := range m.Files {
+		r := &mapRun{core: c, opts: m, file: name, out: out, sum: mapSummary{File: name, Source: m.Source, Classes: map[string]int64{}, Dead: map[string]int64{}}}
+		if err := r.run(ctx); err != nil {
+			return err
+		}
+		s := r.sum
+		bad += s.Invalid
+		for _, n := range s.Dead {
+			bad += n
+		}
+		l.add(s, s.File, s.Source, fmt.Sprint(s.Events), fmt.Sprint(s.Valid), fmt.Sprint(s.Invalid), fmt.Sprint(s.LastResort), fmt.Sprint(s.Unmapped),
+			counts(s.Dead), fmt.Sprintf("%.1f", s.MBPerS), counts(s.Classes))
+	}
+	if m.Summary {
+		if err := l.print(out, m.Format); err != nil {
+			return err
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return &Found{fmt.Sprintf("%d invalid or dead", bad)}
+	}
+	return nil
+}
+
+func unknownSource(c *core, name string) error {
+	if near := ocsf.Nearest(name, c.sourcesOf()); near != "" {
+		return usagef("there is no source %q; did you mean %q?", name, near)
+	}
+	return usagef("there is no source %q; there are %s", name, strings.Join(c.sourcesOf(), ", "))
+}
+
+// counts shows a map of counts, the largest first.
+func counts(m map[string]int64) string {
+	keys := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		if m[a] != m[b] {
+			return int(m[b] - m[a])
+		}
+		return strings.Compare(a, b)
+	})
+	var parts []string
+	for _, k := range keys {
+		parts = append(parts, fmt.Sprintf("%s %d", k, m[k]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// A mapRun maps one file. It takes the place of the stream: intake puts the
+// events here.
+type mapRun struct {
+	core *core
+	opts MapOptions
+	file string
+	out  *bufio.Writer
+	sum  mapSummary
+
+	scratch  mapping.Scratch
+	event    ocsf.Event
+	line     []byte
+	problems []ocsf.Problem
+	sources  map[string]bool
+	number   int
+}
+
+func (r *mapRun) run(ctx context.Context) error {
+	in, closeFile, err := openInput(r.file)
+	if err != nil {
+		return &Usage{err}
+	}
+	defer closeFile()
+	r.sources = map[string]bool{}
+	source := r.opts.Source
+	if source == "" { // what is not JSON is told by its name
+		switch strings.ToLower(filepath.Ext(r.file)) {
+		case ".eml":
+			source = "mail"
+		case ".csv":
+			source = "directory"
+		}
+	}
+	limits := r.core.config.Limits
+	intake := producers.NewIntake(producers.Config{
+		Head:   func() producers.Head { return &sniffingHead{r.core.mappings.Head(mapping.Options{}), r.core.mappings} },
+		Events: r, Adapters: adapters, Decompressed: int(limits.Decompressed), Depth: limits.Depth, InOrder: true,
+	})
+	began := time.Now()
+	var bytes int64
+	_, err = intake.AcceptFile(ctx, producers.Delivery{Source: source, Name: filepath.Base(r.file), Auth: nagare.AuthPass}, in, func(n int64) { bytes = n })
+	if err != nil {
+		return err
+	}
+	for name := range r.sources {
+		if st := r.scratch.Stats(name); st != nil {
+			r.sum.LastResort += st.LastResort
+			r.sum.Unmapped += st.Unmapped
+			bytes = max(bytes, st.Bytes)
+		}
+	}
+	if r.sum.Source == "" {
+		r.sum.Source = strings.Join(slices.Sorted(maps.Keys(r.sources)), ",")
+	}
+	r.sum.MBPerS = float64(bytes) / 1e6 / time.Since(began).Seconds()
+	return nil
+}
+
+// openInput opens a file; - is standard input.
+func openInput(name string) (io.Reader, func() error, error) {
+	if name == "-" {
+		return os.Stdin, func() error { return nil }, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		f.Close()
+		return nil, nil, fmt.Errorf("%s is a folder: name its files", name)
+	}
+	return f, f.Close, nil
+}
+
+// Put implements producers.Putter: it normalizes instead.
+func (r *mapRun) Put(ctx context.Context, events []nagare.Event) error {
+	for i := range events {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.one(&events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *mapRun) one(ev *nagare.Event) error {
+	r.number++
+	r.sum.Events++
+	if ev.Reason != "" {
+		r.dead(ev, ev.Reason, ev.Error)
+		return nil
+	}
+	if ev.Source == "" {
+		source, ok := r.core.mappings.Detect(ev.Body)
+		if !ok {
+			r.dead(ev, "unrecognised", "no mapping accepts it: name one with --source")
+			return nil
+		}
+		ev.Source = source
+	}
+	r.sources[ev.Source] = true
+	m, ok := r.core.mappings.Source(ev.Source)
+	if !ok {
+		r.dead(ev, mapping.NoMapping, "")
+		return nil
+	}
+	if err := m.Normalize(ev, &r.event, &r.scratch); err != nil {
+		reason, text := reasonOf(err)
+		r.dead(ev, reason, text)
+		return nil
+	}
+	r.sum.Classes[r.event.Class().Name]++
+	r.problems = ocsf.Validate(&r.event, r.problems[:0])
+	if len(r.problems) > 0 {
+		r.sum.Invalid++
+		if !r.opts.Summary {
+			for _, p := range r.problems {
+				fmt.Fprintf(r.opts.Problems, "%s: event %d (%s): not valid: %s\n", r.file, r.number, ev.UID, p)
+			}
+		}
+	} else {
+		r.sum.Valid++
+	}
+	if r.opts.Summary {
+		return nil
+	}
+	r.line = append(r.event.AppendJSON(r.line[:0]), '\n')
+	_, err := r.out.Write(r.line)
+	return err
+}
+
+func (r *mapRun) dead(ev *nagare.Event, reason, text string) {
+	r.sum.Dead[reason]++
+	if !r.opts.Summary {
+		fmt.Fprintf(r.opts.Problems, "%s: event %d: dead letter: %s: %s\n", r.file, r.number, reason, text)
+	}
+}
+
+// reasonOf takes a mapping's error apart.
+func reasonOf(err error) (reason, text string) {
+	if d, ok := err.(*mapping.Dead); ok {
+		if d.Err == nil {
+			return d.Reason, ""
+		}
+		return d.Reason, d.Err.Error()
+	}
+	return "error", err.Error()
+}
+
+// A sniffingHead finds the mapping of a value that has no source by looking at
+// it.
+type sniffingHead struct {
+	*mapping.Head
+	set *mapping.Set
+}
+
+// Split implements producers.Head.
+func (h *sniffingHead) Split(source string, body []byte, meta mapping.HeadMeta) ([]mapping.HeadEvent, error) {
+	if source == "" {
+		found, ok := h.set.Detect(body)
+		if !ok {
+			return nil, fmt.Errorf("no mapping accepts it")
+		}
+		source = found
+	}
+	return h.Head.Split(source, body, meta)
+}

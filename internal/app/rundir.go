@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// RunInfo is run.json: how another process reaches the pipeline that holds
+// the data folder.
+type RunInfo struct {
+	PID int `json:"pid"`
+	// HTTP, Admin and Kinesis are URLs.
+	HTTP    string `json:"http"`
+	Admin   string `json:"admin"`
+	Kinesis string `json:"kinesis"`
+	// Tokens holds, for each source without auth in the configuration, the
+	// value for header X-Nagare-Token.
+	Tokens map[string]string `json:"tokens"`
+}
+
+const (
+	lockFile = "lock"
+	runFile  = "run.json"
+)
+
+// lockDir makes the data folder and takes its lock. held is false if another
+// process has it.
+func lockDir(dir string) (lock *flock.Flock, held bool, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, false, usagef("data folder: %w; name another with --data", err)
+	}
+	lock = flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	held, err = lock.TryLock()
+	if err != nil {
+		return nil, false, usagef("lock of the data folder: %w", err)
+	}
+	return lock, held, nil
+}
+
+// writeRunInfo publishes run.json, readable by its owner only.
+func writeRunInfo(dir string, info RunInfo) error {
+	data, err := json.MarshalIndent(info, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, runFile+".tmp")
+	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(dir, runFile))
+}
+
+// readRunInfo returns how to reach the process that holds the lock of dir.
+// The lock being held and the process not answering is Unreachable.
+func readRunInfo(ctx context.Context, dir string) (RunInfo, error) {
+	var info RunInfo
+	data, err := os.ReadFile(filepath.Join(dir, runFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return info, unreachablef("another process holds %s and has no %s yet: wait until it has started, or until a command on that folder has ended", dir, runFile)
+	case err != nil:
+		return info, unreachablef("%w", err)
+	}
+	if err := json.Unmarshal(data, &info); err != nil {
+		return info, unreachablef("%s: %w", filepath.Join(dir, runFile), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, info.Admin+"/healthz", nil)
+	if err != nil {
+		return info, unreachablef("%s: %w", runFile, err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return info, unreachablef("another process holds %s, and process %d of its %s does not answer: %w", dir, info.PID, runFile, err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return info, unreachablef("process %d, which holds %s, answers %s", info.PID, dir, resp.Status)
+	}
+	return info, nil
+}
+
+// removeRunInfo takes run.json away at a clean stop.
+func removeRunInfo(dir string) error {
+	if err := os.Remove(filepath.Join(dir, runFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", runFile, err)
+	}
+	return nil
+}
