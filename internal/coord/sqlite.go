@@ -37,9 +37,10 @@ type sqliteStore struct {
 // processes may have the same file open. A write that has returned is on disk.
 func OpenSQLite(path string) (Store, error) {
 	// Without it, closing any other descriptor of the file in this process (a
-	// backup, a hash) would silently drop SQLite's locks. The call is
-	// idempotent; where the system has no such locks we go on without.
-	if _, err := sqlite.OFDLocking(true); errors.Is(err, sqlite.ErrOFDLockingTooLate) {
+	// backup, a hash) would silently drop SQLite's locks. Where the system has
+	// no such locks we go on without. Two first calls at once may be told that
+	// they are too late though it is on (modernc v1.62.0), hence the second look.
+	if _, err := sqlite.OFDLocking(true); errors.Is(err, sqlite.ErrOFDLockingTooLate) && !sqlite.OFDLockingEnabled() {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	path, err := filepath.Abs(path)

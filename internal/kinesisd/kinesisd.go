@@ -149,7 +149,9 @@ func Open(cfg Config) (*Server, error) {
 	}
 	// POSIX locks vanish when anything in the process reads and closes a
 	// database file; the other kind does not exist everywhere.
-	if _, err := sqlite.OFDLocking(true); errors.Is(err, sqlite.ErrOFDLockingTooLate) {
+	// Two first calls at once may be told that they are too late though it is
+	// on (modernc v1.62.0), hence the second look.
+	if _, err := sqlite.OFDLocking(true); errors.Is(err, sqlite.ErrOFDLockingTooLate) && !sqlite.OFDLockingEnabled() {
 		return nil, fmt.Errorf("lock databases: %w", err)
 	}
 	s := &Server{
