@@ -108,7 +108,7 @@ func TestPumpFlushesOnBytesAndOnWish(t *testing.T) {
 		p.queue.put(ctx, p.done, chunkOf("1", 1, 99))
 		p.queue.put(ctx, p.done, chunkOf("2", 1, 1))
 		synctest.Wait()
-		s.want = true // the pump is asleep
+		s.want = true                                // the pump is asleep
 		p.queue.put(ctx, p.done, chunkOf("3", 0, 1)) // a record without events moves the place too
 		synctest.Wait()
 		close(p.stop)

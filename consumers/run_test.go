@@ -95,7 +95,14 @@ func TestRunReshards(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, fanOut bool) {
 		r := newRig(t, 2, kinesisd.Config{})
-		var s sink
+		// The parents take their time to end, and their children are known
+		// meanwhile.
+		s := sink{flush: func(_ Shard, _ nagare.Position, end bool) error {
+			if end {
+				time.Sleep(topologyAge + 300*time.Millisecond)
+			}
+			return nil
+		}}
 		r.start(Config{FanOut: fanOut}, &s)
 		const n = 400
 		var wg sync.WaitGroup
@@ -108,7 +115,7 @@ func TestRunReshards(t *testing.T) {
 		eventually(t, "some events are here", s.has(50))
 		r.split("shardId-000000000000")
 		eventually(t, "more events are here", s.has(180))
-		r.merge("shardId-000000000003", "shardId-000000000001")
+		r.merge("shardId-000000000001", "shardId-000000000003") // the adjacent parent ends last
 		wg.Wait()
 		eventually(t, "all events are here", func() bool { return len(s.counts()) == n })
 		s.wantAll(t, n, 1)
