@@ -97,6 +97,38 @@ func checkRead(t *testing.T, s *Server, sh *shard, list []record, after sequence
 	}
 }
 
+// TestClockGoesBack keeps arrival times from falling, across files and a new
+// start too, since reading by time relies on it.
+func TestClockGoesBack(t *testing.T) {
+	clock := newClock()
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir, now: clock.now})
+	must(t, s, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	want := clock.now().UnixMilli()
+	for range 3 {
+		put(t, s, "x")
+		clock.pass(-time.Hour)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Config{Dir: dir, now: clock.now})
+	put(t, s, "x")
+	p, err := s.read(t.Context(), s.streams["s"].shards[0], 0, 10, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.drop(p)
+	for i, r := range p.records {
+		if r.at != want {
+			t.Errorf("record %d arrived %v after the first", i, time.Duration(r.at-want)*time.Millisecond)
+		}
+	}
+	if len(p.records) != 4 || len(s.hours) != 1 {
+		t.Errorf("%d records in %d files", len(p.records), len(s.hours))
+	}
+}
+
 // TestTailIsBounded keeps the memory of the tails under its bound, whatever is
 // put.
 func TestTailIsBounded(t *testing.T) {

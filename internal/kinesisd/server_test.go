@@ -154,6 +154,12 @@ func TestReopen(t *testing.T) {
 	if d := cmp.Diff(want, ask(s)); d != "" {
 		t.Errorf("after opening again (-before +after):\n%s", d)
 	}
+	// The merge of u was the last to take numbers, and no record bears them.
+	child := must(t, s, "ListShards", `{"StreamName":"u","ShardFilter":{"Type":"AT_LATEST"}}`)["Shards"].([]any)[0].(map[string]any)
+	start := child["SequenceNumberRange"].(map[string]any)["StartingSequenceNumber"].(string)
+	if n := must(t, s, "PutRecord", `{"StreamName":"u","PartitionKey":"k","Data":"YQ=="}`)["SequenceNumber"].(string); n <= start {
+		t.Errorf("the merged shard began at %s, and has a record %s", start, n)
+	}
 	if next := put(t, s, "three"); next <= last {
 		t.Errorf("number %s follows %s", next, last)
 	}

@@ -179,8 +179,9 @@ func (s *Server) findConsumer(ref consumerRef) (*stream, *consumer, error) {
 		}
 		return nil, nil, errorf(resourceNotFound, "Consumer %s, account 000000000000 not found.", clip(ref.ConsumerName))
 	}
-	name, rest, ok := splitARN(ref.ConsumerARN)
-	if rest, ok = strings.CutPrefix(rest, "consumer/"); !ok {
+	name, rest, _ := splitARN(ref.ConsumerARN)
+	rest, ok := strings.CutPrefix(rest, "consumer/")
+	if !ok {
 		return nil, nil, errorf(invalidArgument, "ConsumerARN %s is not the ARN of a consumer.", clip(ref.ConsumerARN))
 	}
 	if st := s.streams[name]; st != nil {
