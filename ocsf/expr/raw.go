@@ -86,9 +86,10 @@ const rawCost = 2_000_000
 // NewRaw makes an environment. vars are the names that each gives its elements.
 func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	opts := []cel.EnvOption{
+		// First: the libraries below bring macros of their own, as cel.bind.
+		cel.ClearMacros(), cel.Macros(cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.MapMacro, cel.MapFilterMacro, cel.FilterMacro, hasMacro),
 		cel.OptionalTypes(),
 		libStrings, libLists, libSets, libMath, libEncoders, libBindings, libNetwork, libRegex,
-		cel.ClearMacros(), cel.Macros(cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.MapMacro, cel.MapFilterMacro, cel.FilterMacro, hasMacro),
 		cel.EnableMacroCallTracking(),
 		cel.ParserExpressionSizeLimit(10_000),
 		cel.ParserRecursionLimit(100),
@@ -112,6 +113,8 @@ type Issue struct {
 	Line, Column int
 	Message      string
 	Suggestion   string
+	// Code names the kind of mistake, where a compiler tells kinds apart.
+	Code string
 }
 
 // Compile checks an expression and brings it into the shapes a caller runs.
@@ -152,7 +155,7 @@ func (r *Raw) names(rep *ast.AST) []Issue {
 	var found []Issue
 	say := func(e ast.Expr, message, suggestion string) {
 		at := rep.SourceInfo().GetStartLocation(e.ID())
-		found = append(found, Issue{at.Line(), at.Column() + 1, message, suggestion})
+		found = append(found, Issue{Line: at.Line(), Column: at.Column() + 1, Message: message, Suggestion: suggestion})
 	}
 	ast.PreOrderVisit(rep.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		operand, field, ok := member(e)
