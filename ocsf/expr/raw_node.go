@@ -89,8 +89,11 @@ func (v *RawVars) Parent() interpreter.Activation { return nil }
 // ints, others doubles.
 func nodeVal(v *RawVars, d *rawjson.Doc, i int32) ref.Val {
 	n := &d.Nodes[i]
-	if n.Kind >= rawjson.Object {
-		return &rawNode{vars: v, doc: d, at: i}
+	switch n.Kind {
+	case rawjson.Object:
+		return &rawObject{rawNode{vars: v, doc: d, at: i}}
+	case rawjson.Array:
+		return &rawArray{rawNode{vars: v, doc: d, at: i}}
 	}
 	if v != nil && d == v.Doc {
 		v.Touched = append(v.Touched, i)
@@ -116,62 +119,49 @@ func nodeVal(v *RawVars, d *rawjson.Doc, i int32) ref.Val {
 	return types.NullValue
 }
 
-// rawNode is an object or an array, read where it lies.
+// rawNode is what objects and arrays have in common. They are read where they
+// lie. To cel-go they must be two types: it asks for a map before a list.
 type rawNode struct {
 	vars *RawVars
 	doc  *rawjson.Doc
 	at   int32
 }
 
-func (n *rawNode) object() bool { return n.doc.Nodes[n.at].Kind == rawjson.Object }
+func (n *rawNode) node() *rawNode { return n }
 
 func (n *rawNode) ConvertToNative(t reflect.Type) (any, error) {
 	return nil, fmt.Errorf("a value of the event is no %v", t)
 }
 
-func (n *rawNode) ConvertToType(t ref.Type) ref.Val {
+func (n *rawNode) convert(t ref.Type, own *types.Type) ref.Val {
 	switch t {
 	case types.TypeType:
-		return n.Type().(ref.Val)
+		return own
 	case types.StringType:
 		return types.String(n.doc.JSON(n.at))
 	}
-	return types.NewErr("a %s is no %s", n.Type().TypeName(), t.TypeName())
-}
-
-func (n *rawNode) Equal(other ref.Val) ref.Val {
-	o, ok := other.(*rawNode)
-	if ok {
-		return types.Bool(n.doc.JSON(n.at) == o.doc.JSON(o.at))
-	}
-	if l, ok := other.(traits.Lister); ok && !n.object() {
-		if n.Size() != l.Size() {
-			return types.False
-		}
-		for i := types.Int(0); i < n.Size().(types.Int); i++ {
-			if types.Equal(n.Get(i), l.Get(i)) != types.True {
-				return types.False
-			}
-		}
-		return types.True
-	}
-	return types.False
-}
-
-func (n *rawNode) Type() ref.Type {
-	if n.object() {
-		return types.MapType
-	}
-	return types.ListType
+	return types.NewErr("a %s is no %s", own.TypeName(), t.TypeName())
 }
 
 func (n *rawNode) Value() any { return n.doc.JSON(n.at) }
 
-// Find returns a member; a null is as if it were not there.
-func (n *rawNode) Find(key ref.Val) (ref.Val, bool) {
-	if !n.object() {
-		return nil, false
-	}
+// noded is a rawObject or a rawArray.
+type noded interface{ node() *rawNode }
+
+// same says whether a value is the same JSON.
+func (n *rawNode) same(other ref.Val) bool {
+	o, ok := other.(noded)
+	return ok && n.doc.JSON(n.at) == o.node().doc.JSON(o.node().at)
+}
+
+// rawObject is an object; a null member is as if it were not there.
+type rawObject struct{ rawNode }
+
+func (n *rawObject) Type() ref.Type                   { return types.MapType }
+func (n *rawObject) ConvertToType(t ref.Type) ref.Val { return n.convert(t, types.MapType) }
+func (n *rawObject) Equal(other ref.Val) ref.Val      { return types.Bool(n.same(other)) }
+
+func (n *rawObject) Find(key ref.Val) (ref.Val, bool) {
 	k, ok := key.(types.String)
 	if !ok {
 		return nil, false
@@ -183,13 +173,44 @@ func (n *rawNode) Find(key ref.Val) (ref.Val, bool) {
 	return nodeVal(n.vars, n.doc, i), true
 }
 
-func (n *rawNode) Get(key ref.Val) ref.Val {
-	if n.object() {
-		if v, ok := n.Find(key); ok {
-			return v
-		}
-		return types.NewErr("no such key: %v", key)
+func (n *rawObject) Get(key ref.Val) ref.Val      { return get(n.Find, key) }
+func (n *rawObject) Contains(key ref.Val) ref.Val { return contains(n.Find, key) }
+
+func (n *rawObject) Size() ref.Val {
+	size := types.Int(0)
+	for it := n.Iterator(); it.HasNext() == types.True; it.Next() {
+		size++
 	}
+	return size
+}
+
+func (n *rawObject) Iterator() traits.Iterator {
+	return &rawIterator{n: &n.rawNode, names: true, at: n.at + 1}
+}
+
+// rawArray is an array.
+type rawArray struct{ rawNode }
+
+func (n *rawArray) Type() ref.Type                   { return types.ListType }
+func (n *rawArray) ConvertToType(t ref.Type) ref.Val { return n.convert(t, types.ListType) }
+
+func (n *rawArray) Equal(other ref.Val) ref.Val {
+	if n.same(other) {
+		return types.True
+	}
+	l, ok := other.(traits.Lister)
+	if !ok || n.Size() != l.Size() {
+		return types.False
+	}
+	for i := types.Int(0); i < n.Size().(types.Int); i++ {
+		if types.Equal(n.Get(i), l.Get(i)) != types.True {
+			return types.False
+		}
+	}
+	return types.True
+}
+
+func (n *rawArray) Get(key ref.Val) ref.Val {
 	at, ok := key.(types.Int)
 	if !ok {
 		return types.NewErr("an index must be a whole number")
@@ -201,33 +222,21 @@ func (n *rawNode) Get(key ref.Val) ref.Val {
 	return nodeVal(n.vars, n.doc, i)
 }
 
-func (n *rawNode) Contains(v ref.Val) ref.Val {
-	if n.object() {
-		_, ok := n.Find(v)
-		return types.Bool(ok)
-	}
-	for k := n.at + 1; k < n.doc.Nodes[n.at].Next; k = n.doc.Nodes[k].Next {
-		if types.Equal(nodeVal(n.vars, n.doc, k), v) == types.True {
+func (n *rawArray) Contains(v ref.Val) ref.Val {
+	for it := n.Iterator(); it.HasNext() == types.True; {
+		if types.Equal(it.Next(), v) == types.True {
 			return types.True
 		}
 	}
 	return types.False
 }
 
-func (n *rawNode) Size() ref.Val {
-	size := 0
-	for k := n.at + 1; k < n.doc.Nodes[n.at].Next; k = n.doc.Nodes[k].Next {
-		if !n.object() || n.doc.Live(k) && n.doc.Nodes[k].Kind != rawjson.Null {
-			size++
-		}
-	}
-	return types.Int(size)
-}
+func (n *rawArray) Size() ref.Val { return types.Int(n.doc.Count(n.at)) }
 
 // Add is list concatenation.
-func (n *rawNode) Add(other ref.Val) ref.Val {
+func (n *rawArray) Add(other ref.Val) ref.Val {
 	l, ok := other.(traits.Lister)
-	if n.object() || !ok {
+	if !ok {
 		return types.MaybeNoSuchOverloadErr(other)
 	}
 	var all []ref.Val
@@ -239,19 +248,20 @@ func (n *rawNode) Add(other ref.Val) ref.Val {
 	return types.NewRefValList(types.DefaultTypeAdapter, all)
 }
 
-func (n *rawNode) Iterator() traits.Iterator { return &rawIterator{n: n, at: n.at + 1} }
+func (n *rawArray) Iterator() traits.Iterator { return &rawIterator{n: &n.rawNode, at: n.at + 1} }
 
 // rawIterator goes over the names of an object or the elements of an array.
 type rawIterator struct {
 	types.Unknown // the parts of ref.Val nobody calls
 	n             *rawNode
+	names         bool
 	at            int32
 }
 
 func (it *rawIterator) HasNext() ref.Val {
 	d := it.n.doc
 	for ; it.at < d.Nodes[it.n.at].Next; it.at = d.Nodes[it.at].Next {
-		if !it.n.object() || d.Live(it.at) && d.Nodes[it.at].Kind != rawjson.Null {
+		if !it.names || d.Live(it.at) && d.Nodes[it.at].Kind != rawjson.Null {
 			return types.True
 		}
 	}
@@ -264,7 +274,7 @@ func (it *rawIterator) Next() ref.Val {
 	}
 	at := it.at
 	it.at = it.n.doc.Nodes[at].Next
-	if it.n.object() {
+	if it.names {
 		return types.String(it.n.doc.Name(at))
 	}
 	return nodeVal(it.n.vars, it.n.doc, at)

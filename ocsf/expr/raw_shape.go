@@ -35,6 +35,7 @@ const (
 	OpPrefix // Args[0] starts with Value
 	OpSuffix // Args[0] ends with Value
 	OpInside // Args[0] contains Value
+	OpExists // the list Args[0] has an element for which Steps[0].Where holds
 
 	OpProgram // Program
 )
@@ -99,7 +100,7 @@ func (l *lowering) program(e ast.Expr) *RawExpr {
 	text, err := cel.ExprToString(e, l.rep.SourceInfo())
 	var p *RawProgram
 	if err == nil {
-		p, err = l.raw.program(text)
+		p, err = l.raw.Program(text)
 	}
 	if err != nil {
 		at := l.rep.SourceInfo().GetStartLocation(e.ID())
@@ -142,7 +143,7 @@ func (l *lowering) shape(e ast.Expr) *RawExpr {
 		return x
 	case ast.ComprehensionKind:
 		if list, w := l.where(e, "exists"); w != nil {
-			return &RawExpr{Op: OpHas, Args: []*RawExpr{list.step(Step{Where: w})}, Type: RawBool}
+			return &RawExpr{Op: OpExists, Args: []*RawExpr{list}, Steps: []Step{{Where: w}}, Type: RawBool}
 		}
 	case ast.SelectKind:
 		if !e.AsSelect().IsTestOnly() {
@@ -384,7 +385,9 @@ type RawProgram struct {
 	prg  cel.Program
 }
 
-func (r *Raw) program(text string) (*RawProgram, error) {
+// Program leaves a whole expression to cel-go: what its shapes must agree
+// with.
+func (r *Raw) Program(text string) (*RawProgram, error) {
 	parsed, iss := r.env.Parse(text)
 	if iss.Err() != nil {
 		return nil, iss.Err()

@@ -132,8 +132,8 @@ func valueOf(v ref.Val) RawValue {
 		if v.HasValue() {
 			return valueOf(v.GetValue())
 		}
-	case *rawNode:
-		return NodeValue(v.doc, v.at)
+	case noded:
+		return NodeValue(v.node().doc, v.node().at)
 	case *rowVal:
 		return rowJSON(v.row)
 	case traits.Lister:

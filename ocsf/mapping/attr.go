@@ -268,8 +268,11 @@ func (t *target) put(r *run, slots []ocsf.Value, v *expr.RawValue) bool {
 		}
 		return true
 	case v.Kind == expr.RawTime && (t.attr.Base == ocsf.BaseTimestamp || t.attr.Base == ocsf.BaseDatetime):
-		slots[t.slot] = ocsf.IntValue(v.Num)
-		return true
+		ms, ok := inRange(v.Num)
+		if ok {
+			slots[t.slot] = ocsf.IntValue(ms)
+		}
+		return ok
 	case v.Kind == expr.RawJSON:
 		return t.setText(r, slots, v.Text)
 	}

@@ -369,6 +369,16 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 		}
 	case expr.OpIn:
 		return c.in(e)
+	case expr.OpExists:
+		list, step := c.operand(e.Args[0]), e.Steps[0]
+		return func(r *run) tri {
+			v, ok := list(r)
+			if !ok || v.Kind != expr.RawNode || v.Doc.Nodes[v.Node].Kind != rawjson.Array {
+				return fail
+			}
+			_, ok = pick(v, step)
+			return truth(ok)
+		}
 	case expr.OpPrefix, expr.OpSuffix, expr.OpInside:
 		test := map[expr.Op]func(string, string) bool{expr.OpPrefix: strings.HasPrefix, expr.OpSuffix: strings.HasSuffix, expr.OpInside: strings.Contains}[e.Op]
 		v, want := c.operand(e.Args[0]), e.Value.Text

@@ -111,7 +111,10 @@ func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
 		c.say(p.key, "duplicate-key", fmt.Sprintf("%s is set twice: %s is its caption", t.path, path), "")
 		return nil
 	}
-	c.set[t.path], c.set[path] = t.slot, t.slot
+	c.set[t.path] = t.slot
+	if t.text >= 0 {
+		c.set[c.layout.Info(t.text).Path] = t.text
+	}
 	if p.value.Kind == yaml.SequenceNode {
 		if !a.Array {
 			c.say(p.value, "wrong-type", fmt.Sprintf("%s is one value, not a list", path), "")

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files of the cases ane
 // builtin loads the mapping files that are built in.
 func builtin(t testing.TB) *mapping.Set {
 	t.Helper()
-	schema, err := ocsf.Load(ocsf.Version)
+	s, err := schema()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func builtin(t testing.TB) *mapping.Set {
 		}
 		files = append(files, mapping.File{Name: n, Data: data})
 	}
-	layouts := ocsf.NewLayouts(schema)
+	layouts := ocsf.NewLayouts(s)
 	set, problems := mapping.Load(layouts, files)
 	for _, p := range problems {
 		t.Error(p)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,13 +31,16 @@ func loadText(t testing.TB, text string, more ...mapping.File) *mapping.Set {
 	return set
 }
 
+// schema is loaded once: it never changes.
+var schema = sync.OnceValues(func() (*ocsf.Schema, error) { return ocsf.Load(ocsf.Version) })
+
 func check(t testing.TB, text string, more ...mapping.File) (*mapping.Set, []mapping.Problem) {
 	t.Helper()
-	schema, err := ocsf.Load(ocsf.Version)
+	s, err := schema()
 	if err != nil {
 		t.Fatal(err)
 	}
-	layouts := ocsf.NewLayouts(schema)
+	layouts := ocsf.NewLayouts(s)
 	set, problems := mapping.Load(layouts, append(more, mapping.File{Name: "a.yaml", Data: []byte(text)}))
 	layouts.Freeze()
 	return set, problems

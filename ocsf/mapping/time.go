@@ -17,7 +17,7 @@ func parseTime(s string, zone *time.Location) (int64, bool) {
 		return ms, true
 	}
 	if ms, ok := parseEpoch(s); ok {
-		return ms, true
+		return inRange(ms)
 	}
 	if len(s) < 8 || len(s) > 64 {
 		return 0, false
@@ -153,9 +153,12 @@ func parseEpoch(s string) (int64, bool) {
 	return expr.EpochMillis(s, 1_000_000, 1)
 }
 
+// inRange says whether a time can be one. 0001-01-01 is how some say "never";
+// the years 1970 to 1973 are numbers in the wrong unit, as the schema's own
+// checks have it, and so is what is past the year 5138.
 func inRange(ms int64) (int64, bool) {
-	const year1, year9999 = -62135596800000, 253402300799999
-	return ms, ms > year1 && ms <= year9999 // 0001-01-01 is how some say "never"
+	const year1, march1973, year5138 = -62135596800000, 100_000_000_000, 100_000_000_000_000
+	return ms, ms > year1 && (ms <= 0 || ms >= march1973) && ms <= year5138
 }
 
 func number(s string) (int, bool) {
