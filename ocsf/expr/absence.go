@@ -30,34 +30,6 @@ import (
 // It is decided by evaluation, not by a table of operators, so it holds for
 // every function of the library.
 
-// macro is what a comprehension was written as.
-type macro uint8
-
-const (
-	macroOther macro = iota
-	macroExists
-	macroAll
-	macroFilter
-)
-
-// macroOf recognises exists, all and filter, and returns their predicate.
-func macroOf(c ast.ComprehensionExpr) (macro, ast.Expr) {
-	step := c.LoopStep()
-	if step.Kind() != ast.CallKind {
-		return macroOther, nil
-	}
-	call := step.AsCall()
-	switch call.FunctionName() {
-	case operators.LogicalOr:
-		return macroExists, call.Args()[1]
-	case operators.LogicalAnd:
-		return macroAll, call.Args()[1]
-	case operators.Conditional:
-		return macroFilter, call.Args()[0]
-	}
-	return macroOther, nil
-}
-
 // An absence is one run of the check.
 type absence struct {
 	env     *EventEnv
@@ -71,16 +43,16 @@ type absence struct {
 // A read is an optional attribute that a condition reads.
 type read struct {
 	key   string // within its scope
-	path  string
+	path  string // as it is written
 	attr  *ocsf.Attr
-	owner *record // of an attribute of a list element
+	owner *record // of an attribute of a list element; else nil
 }
 
 // checkAbsence runs the check on a condition.
 func (e *EventEnv) checkAbsence(checked *cel.Ast) []Issue {
 	program, err := e.env.Program(checked, cel.EvalOptions(cel.OptExhaustiveEval, cel.OptPartialEval))
 	if err != nil {
-		return []Issue{{Line: 1, Column: 1, Message: err.Error()}}
+		return []Issue{{Line: 1, Column: 1, Code: "expression", Message: err.Error()}}
 	}
 	c := &absence{env: e, ast: checked.NativeRep(), program: program, states: map[stateKey]map[int64]ref.Val{}, flagged: map[string]bool{}}
 	c.walk(checked.NativeRep().Expr(), true, nil, nil, false)
@@ -93,19 +65,17 @@ func (c *absence) refuse(x ast.Expr, r read) {
 		return
 	}
 	c.flagged[r.key] = true
-	at := c.ast.SourceInfo().GetStartLocation(x.ID())
-	path, guard := "event."+r.path, "has(event."+r.path+")"
-	if name, ok := strings.CutPrefix(r.path, "unmapped."); ok {
-		path, guard = fmt.Sprintf("event.unmapped['%s']", name), fmt.Sprintf("'%s' in event.unmapped", name)
+	guard := "has(" + r.path + ")"
+	if name, ok := strings.CutPrefix(r.key, unmappedKeys); ok {
+		guard = fmt.Sprintf("%q in event.unmapped", name)
 	}
-	if i := strings.IndexByte(r.key, '#'); i > 0 {
-		rest := r.key[strings.IndexByte(r.key, '.'):]
-		path, guard = r.key[:i]+rest, "has("+r.key[:i]+rest+")"
-	}
-	c.issues = append(c.issues, Issue{at.Line(), at.Column() + 1,
-		fmt.Sprintf("this can hold merely because %s is absent", path),
-		fmt.Sprintf("put %s && before it", guard)})
+	i := Issue{Code: "absence", Message: fmt.Sprintf("this can hold merely because %s is absent", r.path), Suggestion: fmt.Sprintf("put %s && before it", guard)}
+	i.Line, i.Column = place(c.ast, x)
+	c.issues = append(c.issues, i)
 }
+
+// unmappedKeys begins the key of a read of one unmapped field.
+const unmappedKeys = "event.unmapped."
 
 // guards are the keys of attributes known to be there.
 type guards map[string]bool
@@ -144,14 +114,13 @@ func (c *absence) walk(x ast.Expr, polarity bool, known guards, s *scope, loop b
 			c.walk(b, polarity, known.with(c.facts(a, other, s, !and, loop)), s, loop)
 			return
 		case operators.Conditional:
-			if x.AsCall().Args()[1].Kind() == ast.LiteralKind || c.boolean(call.Args()[1]) {
-				c.conditional(call, polarity, known, s, loop)
-				return
-			}
+			c.conditional(call, polarity, known, s, loop)
+			return
 		}
 	case ast.ComprehensionKind:
 		comp := x.AsComprehension()
-		if kind, body := macroOf(comp); kind == macroExists || kind == macroAll {
+		switch l := loopOf(comp); l.kind {
+		case macroExists, macroAll:
 			c.eachRead(comp.IterRange(), s, func(r read) {
 				if known[r.key] {
 					return
@@ -161,7 +130,11 @@ func (c *absence) walk(x ast.Expr, polarity bool, known guards, s *scope, loop b
 				}
 			})
 			c.below(comp.IterRange(), known, s, loop)
-			c.walk(body, polarity, known, c.env.inside(x, s), true)
+			c.walk(l.predicate, polarity, known, c.env.inside(x, s), true)
+			return
+		case macroBind: // a name for something: what follows is the condition
+			c.below(comp.AccuInit(), known, s, loop)
+			c.walk(comp.Result(), polarity, known, c.env.inside(x, s), loop)
 			return
 		}
 	}
@@ -175,12 +148,6 @@ func (c *absence) walk(x ast.Expr, polarity bool, known guards, s *scope, loop b
 			c.refuse(x, r)
 		}
 	})
-}
-
-// boolean says whether x is a condition, so that a conditional is one too.
-func (c *absence) boolean(x ast.Expr) bool {
-	t := c.ast.GetType(x.ID())
-	return t != nil && t.Kind() == types.BoolKind
 }
 
 // conditional checks cond ? a : b as (cond && a) || (!cond && b).
@@ -202,29 +169,36 @@ func isConst(x ast.Expr, b bool) bool {
 	return x.Kind() == ast.LiteralKind && x.AsLiteral() == types.Bool(b)
 }
 
-// below checks what stands inside a condition: the predicates of filter for
-// both outcomes. Indexing a list of objects is refused: which element it is
+// below checks what stands inside a condition: the predicates of filter,
+// exists_one and map for both outcomes, since either may lead to a condition
+// that holds. Indexing a list of objects is refused: which element it is
 // depends on how many there are.
 func (c *absence) below(x ast.Expr, known guards, s *scope, loop bool) {
 	switch x.Kind() {
 	case ast.CallKind:
 		call := x.AsCall()
 		if call.FunctionName() == operators.Index {
-			if r := c.env.resolve(call.Args()[0], s); r.attr != nil && r.attr.Array && r.attr.Base == ocsf.BaseObject {
-				at := c.ast.SourceInfo().GetStartLocation(x.ID())
-				c.issues = append(c.issues, Issue{at.Line(), at.Column() + 1,
-					fmt.Sprintf("an element of event.%s by its number: there may be none", r.path), "use exists(x, …)"})
+			if elem, path := c.env.elementsOf(call.Args()[0], s); elem != nil {
+				i := Issue{Code: "absence", Message: fmt.Sprintf("an element of %s by its number: there may be none", path), Suggestion: "use exists(x, …)"}
+				i.Line, i.Column = place(c.ast, x)
+				c.issues = append(c.issues, i)
 			}
 		}
 	case ast.ComprehensionKind:
 		comp := x.AsComprehension()
-		if kind, body := macroOf(comp); kind == macroFilter {
-			in := c.env.inside(x, s)
-			c.walk(body, true, known, in, true)
-			c.walk(body, false, known, in, true)
+		l, in := loopOf(comp), c.env.inside(x, s)
+		switch l.kind {
+		case macroFilter, macroExistsOne, macroMap:
+			if l.predicate != nil {
+				c.walk(l.predicate, true, known, in, true)
+				c.walk(l.predicate, false, known, in, true)
+			}
+			if l.transform != nil {
+				c.below(l.transform, known, in, true)
+			}
+			c.below(comp.IterRange(), known, s, loop)
+			return
 		}
-		c.below(comp.IterRange(), known, s, loop)
-		return
 	}
 	c.env.eachChild(x, s, func(child ast.Expr, in *scope) { c.below(child, known, in, loop) })
 }
@@ -253,8 +227,9 @@ func (c *absence) facts(x ast.Expr, polarity bool, s *scope, hasOnly, loop bool)
 			return c.facts(call.Args()[0], !polarity, s, hasOnly, loop)
 		case operators.In:
 			// 'k' in event.unmapped says that the key is there.
-			if r := c.env.resolve(call.Args()[1], s); polarity && r.path == "unmapped" && call.Args()[0].Kind() == ast.LiteralKind {
+			if r := c.env.resolve(call.Args()[1], s); polarity && c.isUnmapped(r) && call.Args()[0].Kind() == ast.LiteralKind {
 				out[r.key+"."+fmt.Sprint(call.Args()[0].AsLiteral().Value())] = true
+				out[r.key] = true
 				return out
 			}
 		case operators.LogicalAnd, operators.LogicalOr:
@@ -273,6 +248,9 @@ func (c *absence) facts(x ast.Expr, polarity bool, s *scope, hasOnly, loop bool)
 	if hasOnly {
 		return out
 	}
+	if x.Kind() == ast.ComprehensionKind && isBind(x.AsComprehension()) {
+		return c.facts(x.AsComprehension().Result(), polarity, c.env.inside(x, s), hasOnly, loop)
+	}
 	c.eachRead(x, s, func(r read) {
 		if z := c.outcome(x, r, false, loop); z == want(!polarity) || z == outError {
 			out[r.key] = true
@@ -281,7 +259,13 @@ func (c *absence) facts(x ast.Expr, polarity bool, s *scope, hasOnly, loop bool)
 	return out
 }
 
-// eachRead calls f for each optional attribute that x reads outside has().
+// isUnmapped says whether r is event.unmapped.
+func (c *absence) isUnmapped(r resolved) bool {
+	return r.attr != nil && r.owner == c.env.root && isUnmapped(r.attr)
+}
+
+// eachRead calls f for each attribute that x reads outside has() and that an
+// event may lack.
 func (c *absence) eachRead(x ast.Expr, s *scope, f func(read)) {
 	found := map[string]read{}
 	var visit func(ast.Expr, *scope)
@@ -289,25 +273,27 @@ func (c *absence) eachRead(x ast.Expr, s *scope, f func(read)) {
 		if x.Kind() == ast.SelectKind && x.AsSelect().IsTestOnly() {
 			return
 		}
-		if key, ok := c.unmappedKey(x, s); ok {
-			found["event.unmapped."+key] = read{key: "event.unmapped." + key, path: "unmapped." + key, attr: c.env.root.attr("unmapped")}
+		if x.Kind() == ast.IdentKind {
+			if l := s.find(x.AsIdent()); l != nil && l.bind != nil {
+				visit(l.bind, l.up)
+			}
 			return
 		}
-		if x.Kind() == ast.CallKind && x.AsCall().FunctionName() == operators.In {
+		if key, ok := c.unmappedKey(x, s); ok {
+			found[unmappedKeys+key] = read{key: unmappedKeys + key, path: fmt.Sprintf("event.unmapped[%q]", key), attr: c.env.root.attr("unmapped")}
+			return
+		}
+		if isCall(x, operators.In) {
 			// 'k' in event.unmapped is a test, as has() is.
-			if r := c.env.resolve(x.AsCall().Args()[1], s); r.path == "unmapped" {
+			if c.isUnmapped(c.env.resolve(x.AsCall().Args()[1], s)) {
 				visit(x.AsCall().Args()[0], s)
 				return
 			}
 		}
 		if x.Kind() == ast.SelectKind {
 			if r := c.env.resolve(x, s); r.attr != nil {
-				if r.record == nil && r.attr.Requirement != ocsf.Required {
-					rd := read{key: r.key, path: r.path, attr: r.attr}
-					if r.elem {
-						rd.owner = c.owner(x, s)
-					}
-					found[r.key] = rd
+				if r.record == nil && r.optional {
+					found[r.key] = c.readOf(r)
 				}
 				return
 			}
@@ -320,27 +306,24 @@ func (c *absence) eachRead(x ast.Expr, s *scope, f func(read)) {
 	}
 }
 
-// owner is the record that the attribute x belongs to.
-func (c *absence) owner(x ast.Expr, s *scope) *record {
-	return c.env.resolve(x.AsSelect().Operand(), s).record
+func (c *absence) readOf(r resolved) read {
+	rd := read{key: r.key, path: r.key, attr: r.attr}
+	if r.elem {
+		rd.owner = r.owner
+		// The key of a variable is name#loop.path.
+		name, rest, _ := strings.Cut(r.key, "#")
+		rd.path = name + rest[strings.IndexByte(rest, '.'):]
+	}
+	return rd
 }
 
 // unmappedKey recognises event.unmapped['k'] and event.unmapped.k.
 func (c *absence) unmappedKey(x ast.Expr, s *scope) (string, bool) {
-	switch x.Kind() {
-	case ast.SelectKind:
-		if r := c.env.resolve(x.AsSelect().Operand(), s); r.path == "unmapped" && r.record == nil {
-			return x.AsSelect().FieldName(), true
-		}
-	case ast.CallKind:
-		call := x.AsCall()
-		if call.FunctionName() == operators.Index && call.Args()[1].Kind() == ast.LiteralKind {
-			if r := c.env.resolve(call.Args()[0], s); r.path == "unmapped" {
-				return fmt.Sprint(call.Args()[1].AsLiteral().Value()), true
-			}
-		}
+	operand, key, ok := member(x)
+	if !ok || !c.isUnmapped(c.env.resolve(operand, s)) {
+		return "", false
 	}
-	return "", false
+	return key, true
 }
 
 // out is what a condition came to.
@@ -387,9 +370,9 @@ func (c *absence) state(r read, strict, elements bool) map[int64]ref.Val {
 	if m, ok := c.states[key]; ok {
 		return m
 	}
-	p := &probe{check: c, record: c.env.root, read: r, strict: strict, elements: elements, key: "event"}
+	p := &probe{record: c.env.root, read: r, strict: strict, elements: elements, key: "event"}
 	m := map[int64]ref.Val{}
-	_, details, _ := c.program.Eval(map[string]any{"event": p, "meta": &probe{check: c, record: c.env.provider.records[metaType], read: r, key: "meta"}})
+	_, details, _ := c.program.Eval(map[string]any{"event": p, "meta": &probe{record: c.env.meta, read: r, strict: strict, key: "meta"}})
 	if details != nil && details.State() != nil {
 		for _, id := range details.State().IDs() {
 			if v, ok := details.State().Value(id); ok {
@@ -403,7 +386,6 @@ func (c *absence) state(r read, strict, elements bool) map[int64]ref.Val {
 
 // A probe is an event in which one attribute is absent and the rest unknown.
 type probe struct {
-	check    *absence
 	record   *record
 	read     read
 	strict   bool // the absent attribute's value is unknown, and only has() tells
@@ -432,16 +414,16 @@ func (p *probe) field(i int) ref.Val {
 		return zeroOf(a)
 	}
 	switch {
-	case a.Name == "unmapped" && strings.HasPrefix(p.read.key, "event.unmapped."):
+	case isUnmapped(a) && strings.HasPrefix(p.read.key, unmappedKeys):
 		if p.strict {
 			return unknown
 		}
-		key := strings.TrimPrefix(p.read.key, "event.unmapped.")
+		key := strings.TrimPrefix(p.read.key, unmappedKeys)
 		return absentKey{types.NewStringStringMap(types.DefaultTypeAdapter, map[string]string{key: ""})}
 	case a.Base == ocsf.BaseObject && !a.Array:
-		return &probe{check: p.check, record: p.check.env.provider.record(a.Object), read: p.read, strict: p.strict, elements: p.elements, key: p.key + "." + a.Name, inList: p.inList}
+		return &probe{record: p.record.below[i], read: p.read, strict: p.strict, elements: p.elements, key: p.key + "." + a.Name, inList: p.inList}
 	case a.Base == ocsf.BaseObject && p.elements:
-		one := &probe{check: p.check, record: p.check.env.provider.record(a.Object), read: p.read, strict: p.strict, elements: p.elements, inList: true}
+		one := &probe{record: p.record.below[i], read: p.read, strict: p.strict, elements: p.elements, inList: true}
 		return types.NewRefValList(types.DefaultTypeAdapter, []ref.Val{one})
 	}
 	return unknown

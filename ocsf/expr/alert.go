@@ -47,7 +47,7 @@ func CompileAlert(text string) (*AlertCond, []Issue) {
 	if len(found) > 0 {
 		return nil, found
 	}
-	if !fits(checked.OutputType(), WantBool) && checked.OutputType().Kind() != types.DynKind {
+	if !WantBool.fits(checked.OutputType()) && checked.OutputType().Kind() != types.DynKind {
 		return nil, []Issue{{Line: 1, Column: 1, Message: fmt.Sprintf("the expression is of type %s and must be bool", checked.OutputType())}}
 	}
 	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize))

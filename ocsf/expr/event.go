@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
-	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
@@ -24,11 +23,11 @@ import (
 // It may be used by one goroutine at a time for compiling, and by many for
 // evaluating what it compiled.
 type EventEnv struct {
-	env      *cel.Env
-	provider *provider
-	root     *record
-	classes  []*ocsf.Class
-	views    sync.Map // *ocsf.Layout → *view
+	env     *cel.Env
+	root    *record
+	meta    *record
+	classes []*ocsf.Class
+	views   sync.Map // *ocsf.Layout → *view
 }
 
 // NewEventEnv makes the environment for rules on these classes.
@@ -48,11 +47,14 @@ func NewEventEnv(schema *ocsf.Schema, classes []*ocsf.Class) (*EventEnv, error) 
 		cel.Variable("meta", types.NewObjectType(metaType)),
 		cel.ParserExpressionSizeLimit(10_000), cel.ParserRecursionLimit(100),
 	}
-	env, err := cel.NewCustomEnv(append(opts, Library()...)...)
+	opts = append(opts, Library()...)
+	// has() also takes a key that is no identifier: has(event.unmapped["a b"]).
+	opts = append(opts, cel.Macros(hasMacro))
+	env, err := cel.NewCustomEnv(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("CEL environment of rules: %w", err)
 	}
-	return &EventEnv{env: env, provider: p, root: root, classes: classes}, nil
+	return &EventEnv{env: env, root: root, meta: p.records[metaType], classes: classes}, nil
 }
 
 // A Want is the type that an expression must have.
@@ -60,71 +62,20 @@ type Want uint8
 
 // The types that rules want.
 const (
+	// WantBool is a condition. It must not hold merely because something is
+	// absent.
 	WantBool Want = iota
 	WantText
-	// WantAny is for templates: anything that can be shown.
+	// WantAny is for keys and templates: anything that can be shown.
 	WantAny
 )
 
-// An EventExpr is a compiled expression over events.
-type EventExpr struct {
-	env     *EventEnv
-	program cel.Program
-	// Paths are the attributes it reads, dotted from the event; inside a list
-	// the path of the list and the attribute are joined with a dot too.
-	Paths []string
-	// ReadsAuth says that it names meta.auth.
-	ReadsAuth bool
-}
-
-// maxCost bounds what one evaluation may cost in cel-go's units, as estimated
-// before it is ever run.
-const maxCost = 50_000_000
-
-// Compile checks text. With WantBool it also refuses what would hold merely
-// because an attribute is absent.
-func (e *EventEnv) Compile(text string, want Want) (*EventExpr, []Issue) {
-	parsed, iss := e.env.Parse(text)
-	if iss.Err() != nil {
-		return nil, issues(iss)
-	}
-	rw := &rewriter{env: e, ast: parsed.NativeRep()}
-	rw.walk(parsed.NativeRep().Expr(), nil, nil)
-	e.provider.missed = e.provider.missed[:0]
-	if len(rw.issues) > 0 {
-		return nil, rw.issues
-	}
-	checked, iss := e.env.Check(parsed)
-	if iss.Err() != nil {
-		return nil, e.explain(issues(iss))
-	}
-	if out := checked.OutputType(); !fits(out, want) {
-		return nil, []Issue{{Line: 1, Column: 1, Message: fmt.Sprintf("the expression is of type %s and must be %s", out, want)}}
-	}
-	if cost, err := e.env.EstimateCost(checked, sizes{}); err != nil || cost.Max > maxCost {
-		return nil, []Issue{{Line: 1, Column: 1, Message: fmt.Sprintf("the expression may cost %d units an event, more than %d", cost.Max, maxCost),
-			Suggestion: "nest fewer loops over lists"}}
-	}
-	if want == WantBool {
-		if found := e.checkAbsence(checked); len(found) > 0 {
-			return nil, found
-		}
-	}
-	program, err := e.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
-	if err != nil {
-		return nil, []Issue{{Line: 1, Column: 1, Message: err.Error()}}
-	}
-	x := &EventExpr{env: e, program: program}
-	x.Paths, x.ReadsAuth = e.reads(checked.NativeRep().Expr())
-	return x, nil
-}
-
 func (w Want) String() string {
-	return [...]string{"bool", "string", "something that can be shown"}[w]
+	return [...]string{"a condition (bool)", "text (string)", "something that can be shown: text, a number, a time"}[w]
 }
 
-func fits(t *cel.Type, want Want) bool {
-	switch want {
+func (w Want) fits(t *cel.Type) bool {
+	switch w {
 	case WantBool:
 		return t.Kind() == types.BoolKind
 	case WantText:
@@ -137,73 +88,120 @@ func fits(t *cel.Type, want Want) bool {
 	return false
 }
 
-// explain adds the nearest right name to what the checker says of a field.
-func (e *EventEnv) explain(found []Issue) []Issue {
-	for i := range found {
-		for _, m := range e.provider.missed {
-			if !strings.Contains(found[i].Message, "undefined field '"+m.field+"'") {
-				continue
-			}
-			r := e.provider.records[m.record]
-			found[i].Message = fmt.Sprintf("%s has no attribute %q", r.title, m.field)
-			if n := ocsf.Nearest(m.field, r.names()); n != "" {
-				found[i].Suggestion = fmt.Sprintf("did you mean %q?", n)
-			} else if sub := e.whereIs(r, m.field); sub != "" {
-				found[i].Suggestion = fmt.Sprintf("did you mean %q?", sub)
-			}
-			break
+// An EventExpr is a compiled expression over events.
+type EventExpr struct {
+	program cel.Program
+	// Paths are the attributes it reads, dotted from the event; inside a list
+	// the path of the list and the attribute are joined with a dot too.
+	Paths []string
+	// ReadsAuth says that it names meta.auth.
+	ReadsAuth bool
+	// Results are the texts it can come to, as far as they stand in it.
+	Results []string
+
+	path []int // of an expression that is nothing but an attribute
+	meta bool  // path begins at meta
+}
+
+// Compile checks text. Issues are all that is wrong with it.
+func (e *EventEnv) Compile(text string, want Want) (*EventExpr, []Issue) {
+	parsed, iss := e.env.Parse(text)
+	if iss.Err() != nil {
+		return nil, syntax(issues(iss))
+	}
+	rw := &rewriter{env: e, ast: parsed.NativeRep()}
+	rw.walk(parsed.NativeRep().Expr(), nil, nil)
+	if rw.skipCheck {
+		return nil, rw.issues // a check would say the same in other words
+	}
+	checked, iss := e.env.Check(parsed)
+	if iss.Err() != nil {
+		return nil, e.explain(parsed.NativeRep(), rw.issues, issues(iss))
+	}
+	if len(rw.issues) > 0 {
+		return nil, rw.issues
+	}
+	if out := checked.OutputType(); !want.fits(out) {
+		return nil, []Issue{{Line: 1, Column: 1, Code: "wrong-type", Message: fmt.Sprintf("the expression is %s and must be %s", plainType(out.String()), want)}}
+	}
+	rep := checked.NativeRep()
+	if found := e.objectUses(rep); len(found) > 0 {
+		return nil, found
+	}
+	options, issue := e.cost(checked)
+	if issue != nil {
+		return nil, []Issue{*issue}
+	}
+	if want == WantBool {
+		if found := e.checkAbsence(checked); len(found) > 0 {
+			return nil, found
 		}
+	}
+	program, err := e.env.Program(checked, options...)
+	if err != nil {
+		return nil, []Issue{{Line: 1, Column: 1, Code: "expression", Message: err.Error()}}
+	}
+	x := &EventExpr{program: program, Results: results(rep.Expr())}
+	x.path, x.meta = e.pathOf(rep.Expr())
+	x.Paths, x.ReadsAuth = e.reads(rep.Expr())
+	return x, nil
+}
+
+func syntax(found []Issue) []Issue {
+	for i := range found {
+		found[i].Code = "syntax"
+		found[i].Message = strings.TrimPrefix(found[i].Message, "Syntax error: ")
 	}
 	return found
 }
 
-// whereIs looks for a name one object below r: event.email_addr is at
-// event.user.email_addr.
-func (e *EventEnv) whereIs(r *record, name string) string {
-	for _, a := range r.attrs {
-		if a.Base == ocsf.BaseObject && !a.Array {
-			if _, ok := a.Object.Attr(name); ok {
-				return a.Name + "." + name
-			}
+// pathOf returns the places along event.a.b; nil for any other expression.
+func (e *EventEnv) pathOf(x ast.Expr) (path []int, meta bool) {
+	if x.Kind() != ast.SelectKind || x.AsSelect().IsTestOnly() {
+		return nil, false
+	}
+	up := e.resolve(x.AsSelect().Operand(), nil)
+	if up.record == nil {
+		return nil, false
+	}
+	i, ok := up.record.index[x.AsSelect().FieldName()]
+	if !ok {
+		return nil, false
+	}
+	path, meta = e.pathOf(x.AsSelect().Operand())
+	return append(path, i), meta || up.record == e.meta
+}
+
+// results are the texts that stand where the value of x comes from.
+func results(x ast.Expr) []string {
+	switch {
+	case x.Kind() == ast.LiteralKind:
+		if s, ok := x.AsLiteral().(types.String); ok {
+			return []string{string(s)}
 		}
+	case isCall(x, "_?_:_"):
+		args := x.AsCall().Args()
+		return append(results(args[1]), results(args[2])...)
 	}
-	return ""
-}
-
-// sizes bounds what the cost estimate does not know: texts and lists of
-// events.
-type sizes struct{}
-
-// EstimateSize implements checker.CostEstimator.
-func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
-	if n.Type().Kind() == types.StringKind {
-		return &checker.SizeEstimate{Max: 4096}
-	}
-	return &checker.SizeEstimate{Max: 64}
-}
-
-// EstimateCallCost implements checker.CostEstimator.
-func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
 	return nil
+}
+
+func isCall(x ast.Expr, name string) bool {
+	return x.Kind() == ast.CallKind && x.AsCall().FunctionName() == name
 }
 
 // reads lists the attributes that an expression reads.
 func (e *EventEnv) reads(x ast.Expr) (paths []string, auth bool) {
-	seen := map[string]bool{}
 	var visit func(x ast.Expr, s *scope)
 	visit = func(x ast.Expr, s *scope) {
-		switch x.Kind() {
-		case ast.SelectKind:
+		if x.Kind() == ast.SelectKind {
 			if r := e.resolve(x, s); r.attr != nil {
-				if r.path != "" && !seen[r.path] {
-					seen[r.path] = true
+				if r.meta {
+					auth = auth || r.path == "auth"
+				} else if r.path != "" && !slices.Contains(paths, r.path) {
 					paths = append(paths, r.path)
 				}
 				return
-			}
-			op := x.AsSelect().Operand()
-			if op.Kind() == ast.IdentKind && op.AsIdent() == "meta" && x.AsSelect().FieldName() == "auth" {
-				auth = true
 			}
 		}
 		e.eachChild(x, s, visit)
@@ -217,12 +215,10 @@ func (e *EventEnv) reads(x ast.Expr) (paths []string, auth bool) {
 type Vars struct {
 	event object
 	meta  metaValue
-	env   *EventEnv
 }
 
 // Bind makes v refer to an event. Its layout must be frozen.
 func (v *Vars) Bind(env *EventEnv, e *ocsf.Event, ev *nagare.Event) {
-	v.env = env
 	v.event = object{record: env.root, view: env.view(e.Layout), slots: e.Slots, event: e}
 	v.meta = metaValue{ev}
 }
@@ -231,7 +227,7 @@ func (e *EventEnv) view(l *ocsf.Layout) *view {
 	if v, ok := e.views.Load(l); ok {
 		return v.(*view)
 	}
-	v, _ := e.views.LoadOrStore(l, newView(e.provider, e.root, l, ""))
+	v, _ := e.views.LoadOrStore(l, newView(e.root, l, ""))
 	return v.(*view)
 }
 
@@ -249,19 +245,23 @@ func (v *Vars) ResolveName(name string) (any, bool) {
 // Parent implements cel.Activation.
 func (v *Vars) Parent() cel.Activation { return nil }
 
-// Bool evaluates a condition.
+// Bool evaluates a condition. One that comes to read what is not there, as a
+// key of unmapped, does not hold.
 func (x *EventExpr) Bool(v *Vars) (bool, error) {
 	out, err := x.eval(v)
-	if err != nil {
-		return false, err
-	}
-	return out == types.True, nil
+	return err == nil && out == types.True, err
 }
 
 // Text evaluates an expression and returns its text; "" for what is absent.
 func (x *EventExpr) Text(v *Vars) (string, error) {
-	out, err := x.eval(v)
-	if err != nil {
+	var out ref.Val
+	var err error
+	if x.path != nil {
+		out = x.walk(v)
+	} else {
+		out, err = x.eval(v)
+	}
+	if out == nil {
 		return "", err
 	}
 	switch t := out.(type) {
@@ -276,13 +276,45 @@ func (x *EventExpr) Text(v *Vars) (string, error) {
 	return fmt.Sprint(out.Value()), nil
 }
 
+// walk reads the attribute that is all of the expression; nil if it is absent.
+func (x *EventExpr) walk(v *Vars) ref.Val {
+	var at fielder = &v.event
+	if x.meta {
+		at = &v.meta
+	}
+	for n, i := range x.path {
+		if !at.hasField(i) {
+			return nil
+		}
+		val := at.field(i)
+		if n == len(x.path)-1 {
+			return val
+		}
+		at = val.(fielder)
+	}
+	return nil
+}
+
+// eval returns nil without an error for what is not there.
 func (x *EventExpr) eval(v *Vars) (ref.Val, error) {
 	out, _, err := x.program.Eval(v)
-	if err != nil {
+	switch {
+	case err != nil && isAbsent(err):
+		return nil, nil
+	case err != nil:
 		return nil, err
-	}
-	if types.IsUnknownOrError(out) {
+	case types.IsUnknownOrError(out):
 		return nil, fmt.Errorf("no value: %v", out)
 	}
 	return out, nil
+}
+
+// isAbsent says whether an evaluation ended because a key or an element is not
+// there. cel-go has no error of its own to ask for.
+func isAbsent(err error) bool {
+	if errors.Is(err, errAbsent) {
+		return true
+	}
+	text := err.Error()
+	return strings.HasPrefix(text, "no such key") || strings.HasPrefix(text, "index out of bounds")
 }

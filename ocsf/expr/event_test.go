@@ -89,6 +89,31 @@ func TestAbsence(t *testing.T) {
 		{`!('a.b' in event.unmapped)`, true},
 		{`has(event.is_mfa) ? !event.is_mfa : false`, true},
 		{`event.is_mfa ? false : true`, false},
+		{`meta.tenant == "eu"`, true},
+		{`meta.tenant != "eu"`, false},
+		{`has(meta.tenant) && meta.tenant != "eu"`, true},
+		// What a present object requires is absent with the object.
+		{`event.device.type_id != SERVER`, false},
+		{`event.metadata.version != "1.3.0"`, true},
+		{`event.cloud.provider != "AWS"`, false},
+		// Names for things do not hide them.
+		{`cel.bind(u, event.user, u.name != "root")`, false},
+		{`cel.bind(u, event.user, has(u.name) && u.name != "root")`, true},
+		{`has(event.user.name) && cel.bind(u, event.user, u.name != "root")`, true},
+		{`cel.bind(n, event.user.name, n != "root")`, false},
+		{`cel.bind(n, event.user.name.lowerAscii(), n != "root")`, false},
+		{`cel.bind(n, event.user.name.lowerAscii(), n == "root")`, true},
+		{`has(event.user.name) && cel.bind(n, event.user.name.lowerAscii(), n != "root")`, true},
+		{`event.auth_factors.filter(f, f.provider != "x").exists(f, f.factor_type_id == SMS)`, false},
+		{`event.auth_factors.filter(f, f.factor_type_id == SMS).exists(f, f.provider != "x")`, false},
+		{`event.auth_factors.filter(f, has(f.provider)).exists(f, f.factor_type_id == SMS)`, true},
+		{`event.auth_factors.map(f, f.provider).exists(p, p != "x")`, false},
+		{`event.auth_factors.exists_one(f, f.factor_type_id == SMS)`, true},
+		{`event.metadata.labels.exists(l, l != "x")`, true},
+		{`event.metadata.labels.all(l, l == "x")`, false},
+		{`optional.ofNonZeroValue(event.user.name).orValue("z") != "root"`, false},
+		{`has(event.unmapped['a.b']) && event.unmapped['a.b'] != "x"`, true},
+		{`event.unmapped[event.user.name] != "x"`, false},
 		{`meta.auth == "pass"`, true},
 		{`meta.auth != "fail"`, true}, // always there
 	} {
@@ -104,39 +129,83 @@ func TestMistakes(t *testing.T) {
 	s := schema(t)
 	env := eventEnv(t, s, "authentication")
 	for text, want := range map[string]string{
-		`event.user.emial_addr == "x"`:                               `1:11 user has no attribute "emial_addr" did you mean "email_addr"?`,
-		"event.is_mfa == true &&\n  event.usr.name == 'x'":           `2:8 authentication has no attribute "usr" did you mean "user"?`,
-		`event.email_addr == "x"`:                                    `did you mean "user.email_addr"?`,
-		`event.user.name == 3`:                                       "no matching overload",
-		`event.status_id == FAILUR`:                                  "FAILUR is no caption of status_id did you mean FAILURE?",
-		`event.user.type_id == HIGH`:                                 "HIGH is no caption of user.type_id its captions are ADMIN",
-		`event.severity_id >= HIGH`:                                  "write 4",
-		`HIGH == 4`:                                                  "the caption HIGH stands alone",
-		`size([HIGH]) > 0`:                                           "stands alone",
-		`event.auth_factors.exists(SMS, SMS.factor_type_id == 1)`:    "call it sms",
-		`event.auth_factors.exists(f, f.factor_typ_id == 2)`:         `did you mean "factor_type_id"?`,
-		`event.user.name`:                                            "must be bool",
-		`event.user.name ==`:                                         "Syntax error",
-		`meta.ath == "x"`:                                            `meta has no attribute "ath" did you mean "auth"?`,
-		`nothing == 1`:                                               "undeclared reference",
-		strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200): "recursion",
-		`event.observables.exists(a, event.observables.exists(b, event.observables.exists(c, event.observables.exists(d, event.observables.exists(e, a.value == b.value && c.value == d.value && e.value == a.value)))))`: "may cost",
+		`event.user.emial_addr == "x"`:                                     `1:12 unknown-attribute: user has no attribute "emial_addr"; did you mean "email_addr"?`,
+		"event.is_mfa == true &&\n  event.usr.name == 'x'":                 `2:9 unknown-attribute: authentication has no attribute "usr"; did you mean "user"?`,
+		`event.email_addr == "x"`:                                          `1:7 unknown-attribute: authentication has no attribute "email_addr"; did you mean "user.email_addr"?`,
+		`has(event.user.emial)`:                                            `unknown-attribute: user has no attribute "emial"; did you mean "email_addr"?`,
+		`event.user.name == 3`:                                             "1:1 wrong-type: user.name (text) is compared with a whole number; text stands in quotes; numbers, true and false do not",
+		`event.is_mfa == "true"`:                                           "1:1 wrong-type: is_mfa (true or false) is compared with text; text stands in quotes; numbers, true and false do not",
+		`event.time > timestamp("2025-01-01T00:00:00Z")`:                   "1:1 wrong-type: time (a whole number) is compared with a time; time is in milliseconds; time_dt is the time",
+		`event.user.name.contains(3)`:                                      "1:25 wrong-type: contains of text does not take (a whole number)",
+		`event.status_id == FAILUR`:                                        "1:20 unknown-enum: FAILUR is no caption of status_id; did you mean FAILURE?",
+		`event.status_id == "Failure"`:                                     "1:20 wrong-type: status_id is a number and is compared with text; write FAILURE",
+		`event.status_id in [SUCCESS, 7]`:                                  "1:30 unknown-enum: status_id has no value 7; its values are 0 UNKNOWN, 1 SUCCESS, 2 FAILURE, 99 OTHER",
+		`event.status == FAILURE`:                                          "1:17 wrong-type: status is text: the caption belongs beside status_id; compare status_id with FAILURE",
+		`event.http_request.http_method == GET`:                            `1:35 wrong-type: http_request.http_method is text, and has no numbers; write "GET"`,
+		`event.user.type_id == HIGH`:                                       "1:23 unknown-enum: HIGH is no caption of user.type_id; its captions are ADMIN, OTHER, SYSTEM, UNKNOWN, USER",
+		`event.severity_id >= HIGH`:                                        "1:22 caption: HIGH stands beside an order: captions are for ==, != and in; write 4",
+		`HIGH == 4`:                                                        "1:1 caption: the caption HIGH has a meaning only beside an enum attribute, with ==, != or in; write the number: HIGH is 4 of severity_id",
+		`event.user.risk_level_id > 0 && size([HIGH]) > 0`:                 "write the number: HIGH is 3 of user.risk_level_id, 4 of severity_id",
+		`HIGH in [event.severity_id]`:                                      "1:1 caption: ",
+		`event.unmapped["a"] == FAILURE`:                                   "1:24 caption: ",
+		`event.status_id == FAILURE + 1`:                                   "1:20 caption: ",
+		`event.auth_factors.exists(SMS, SMS.factor_type_id == 1)`:          "variable: the variable SMS is written as a caption is; call it sms",
+		`cel.bind(SMS, event.status_id, SMS == 1)`:                         "variable: the variable SMS is written as a caption is; call it sms",
+		`event.auth_factors.exists(f, f.factor_typ_id == 2)`:               `1:32 unknown-attribute: auth_factor has no attribute "factor_typ_id"; did you mean "factor_type_id"?`,
+		`event.user.name`:                                                  "1:1 wrong-type: the expression is text and must be a condition (bool)",
+		`event.user.name ==`:                                               "1:19 syntax: ",
+		`meta.ath == "x"`:                                                  `1:6 unknown-attribute: meta has no attribute "ath"; did you mean "auth"?`,
+		`nothing == 1`:                                                     `1:1 unknown-name: there is no "nothing"; rules see event and meta, and the functions of CEL`,
+		`user.name == "x"`:                                                 `1:1 unknown-name: there is no "user"; did you mean event.user?`,
+		`evnt.is_mfa == true`:                                              `1:1 unknown-name: there is no "evnt"; did you mean event?`,
+		`event.?user.?name.orValue("x") != "root"`:                         "optional: a.?b and a[?b] are not for rules",
+		`event.user == event.actor.user`:                                   "1:1 object: an object of OCSF stands here for itself",
+		`[event.user].exists(u, u.name != "root")`:                         "1:1 object: ",
+		`dyn(event.user).name != "root"`:                                   "1:5 object: ",
+		`(event.is_remote ? event.user : event.actor.user).name != "root"`: "object: ",
+		`event.auth_factors.map(f, f).exists(g, g.provider != "x")`:        "object: ",
+		strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200):       "recursion",
+		`event.observables.exists(a, event.observables.exists(b, event.observables.exists(c, event.observables.exists(d, a.value == b.value && c.value == d.value))))`: "1:1 too-costly: ",
 	} {
 		_, found := env.Compile(text, WantBool)
 		var lines []string
 		for _, i := range found {
-			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%d:%d %s %s", i.Line, i.Column, i.Message, i.Suggestion)))
+			lines = append(lines, strings.TrimSuffix(fmt.Sprintf("%d:%d %s: %s; %s", i.Line, i.Column, i.Code, i.Message, i.Suggestion), "; "))
 		}
 		if got := strings.Join(lines, "\n"); !strings.Contains(got, want) {
 			t.Errorf("%s\n got %q\nwant %q", text, got, want)
 		}
 	}
-	both := eventEnv(t, s, "authentication", "process_activity")
-	if _, found := both.Compile(`event.process.pid == 1`, WantBool); len(found) == 0 {
-		t.Error("an attribute that one class lacks compiled for both")
+	// All that is wrong is said at once.
+	if _, found := env.Compile(`event.usr.name == "x" && event.user.nam == "y" && event.status_id == FAILUR && event.is_mfa == 1`, WantBool); len(found) != 4 {
+		t.Errorf("%d issues, want 4: %v", len(found), found)
 	}
-	if _, found := both.Compile(`event.metadata.product.name == "x"`, WantBool); len(found) != 0 {
-		t.Errorf("a common attribute: %v", found)
+}
+
+// TestSeveralClasses holds what rules on more than one class see.
+func TestSeveralClasses(t *testing.T) {
+	s := schema(t)
+	both := eventEnv(t, s, "authentication", "process_activity")
+	for text, want := range map[string]string{
+		`event.process.pid == 1`:             `what authentication, process_activity have in common has no attribute "process"; only process_activity has it: write a rule for each class`,
+		`event.activity_id == LOGON`:         "LOGON is not the same for activity_id: 1 in authentication, nothing in process_activity; write a rule for each class, or the numbers",
+		`event.activity_id == 77`:            "activity_id has no value 77",
+		`event.activity_id == 1`:             "",
+		`event.activity_id == OTHER`:         "",
+		`event.severity_id == HIGH`:          "",
+		`event.metadata.product.name == "x"`: "",
+		`event.class_uid == 3002`:            "",
+		`event.device.hostname != "a"`:       "absent", // required of one class only
+		`event.observables.exists(o, o.type_id == IP_ADDRESS && o.value == "192.0.2.1")`: "",
+	} {
+		_, found := both.Compile(text, WantBool)
+		got := ""
+		if len(found) > 0 {
+			got = found[0].Message + "; " + found[0].Suggestion
+		}
+		if (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s\n got %q\nwant %q", text, got, want)
+		}
 	}
 }
 
@@ -187,15 +256,25 @@ func TestEval(t *testing.T) {
 		`has(event.unmapped)`:                                                            true,
 		`event.time > 1760000000 * 999`:                                                  true,
 		`event.time_dt > timestamp("2025-01-01T00:00:00Z")`:                              true,
+		`cel.bind(s, event.status_id, s == FAILURE)`:                                     true,
+		`event.auth_factors[0].factor_type == "Push Notification"`:                       true,
+		`has(meta.tenant)`:                                                               false,
+		`event.auth_factors.map(f, f.factor_type).join(",") == "Push Notification"`:      true,
+		`"Push Notification" in event.auth_factors.map(f, f.factor_type)`:                true,
+		`"datetime" in event.metadata.profiles && event.metadata.profiles.size() > 0`:    true,
+		`event.unmapped.exists(k, k == "a.b")`:                                           true,
 		`meta.source == "okta" && meta.auth == "pass"`:                                   true,
 		`cidr("192.0.2.0/24").containsIP(event.src_endpoint.ip)`:                         true,
 		`event.metadata.profiles.exists(p, p == "datetime")`:                             true,
 		`event.observables.exists(o, o.value == "192.0.2.7" && o.type_id == IP_ADDRESS)`: true,
 	} {
 		x, found := env.Compile(text, WantBool)
-		if len(found) > 0 {
+		if len(found) > 0 && found[0].Code != "absence" {
 			t.Errorf("%s: %v", text, found)
 			continue
+		}
+		if x == nil {
+			x, _ = env.Compile(text, WantAny) // evaluated all the same
 		}
 		if got, err := x.Bool(&v); err != nil || got != want {
 			t.Errorf("%s: %v %v, want %v", text, got, err, want)
@@ -208,9 +287,23 @@ func TestEval(t *testing.T) {
 	if got, err := x.Text(&v); got != "sato" || err != nil {
 		t.Errorf("text %q, %v", got, err)
 	}
+	for text, want := range map[string]string{
+		`event.status_id`: "2", `event.count`: "", `event.is_mfa`: "", `event.user.uid`: "", `event.device.os.name`: "",
+		`event.time_dt`: "2025-10-09T08:53:20Z", `event.unmapped['a.b']`: "x", `event.unmapped['nothing']`: "", `event.auth_factors[7].provider`: "",
+		`meta.tenant`: "", `meta.received`: "2025-10-09T08:53:21Z", `event.is_mfa ? "yes" : "no"`: "no",
+	} {
+		x, found := env.Compile(text, WantAny)
+		if len(found) > 0 {
+			t.Errorf("%s: %v", text, found)
+			continue
+		}
+		if got, err := x.Text(&v); got != want || err != nil {
+			t.Errorf("%s: %q, want %q (%v)", text, got, want, err)
+		}
+	}
 	if x, _ := env.Compile(`event.unmapped['nothing'] == "x"`, WantBool); x != nil {
-		if got, err := x.Bool(&v); got {
-			t.Errorf("an absent key holds (%v)", err)
+		if got, err := x.Bool(&v); got || err != nil {
+			t.Errorf("an absent key: %v %v, want false and no failure", got, err)
 		}
 	}
 	if x, _ := env.Compile(`meta.auth == "fail" && event.user.name == "x"`, WantBool); !x.ReadsAuth || strings.Join(x.Paths, " ") != "user.name" {

@@ -5,28 +5,31 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 
 	"nagare/ocsf"
 )
 
-// A record is the CEL type of an event or of an OCSF object: its attributes,
-// each with its place.
+// A record is the CEL type of an event, of meta, or of an OCSF object: its
+// attributes, each with its place.
 type record struct {
-	name   string
-	title  string // as errors name it
-	attrs  []*ocsf.Attr
-	index  map[string]int
-	object *ocsf.Object // nil for the event itself and for meta
+	name  string
+	title string // as errors name it
+	attrs []*ocsf.Attr
+	index map[string]int
+	// below are the records of attributes that are objects, or lists of them.
+	below []*record
+	// none is a value without anything in it.
+	none *object
 }
 
 func newRecord(name, title string, attrs []*ocsf.Attr) *record {
-	r := &record{name: name, title: title, attrs: attrs, index: make(map[string]int, len(attrs))}
+	r := &record{name: name, title: title, attrs: attrs, index: make(map[string]int, len(attrs)), below: make([]*record, len(attrs))}
 	for i, a := range attrs {
 		r.index[a.Name] = i
 	}
+	r.none = &object{record: r}
 	return r
 }
 
@@ -53,28 +56,29 @@ const (
 )
 
 // A provider tells CEL the types of events and objects. It is built once and
-// then only read, but for missed, which Compile uses.
+// then only read.
 type provider struct {
 	*types.Registry
 	records map[string]*record
-	missed  []miss // fields that a check asked for and that are not there
 }
-
-// A miss is a field that a type does not have.
-type miss struct{ record, field string }
 
 func newProvider(root *record, schema *ocsf.Schema) (*provider, error) {
 	reg, err := types.NewRegistry()
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{Registry: reg, records: map[string]*record{eventType: root}}
+	p := &provider{Registry: reg, records: make(map[string]*record, len(schema.Objects)+2)}
 	for name, o := range schema.Objects {
-		r := newRecord(objectTypes+name, name, o.Attrs)
-		r.object = o
-		p.records[r.name] = r
+		p.records[objectTypes+name] = newRecord(objectTypes+name, name, o.Attrs)
 	}
-	p.records[metaType] = newRecord(metaType, "meta", metaAttrs)
+	p.records[eventType], p.records[metaType] = root, newRecord(metaType, "meta", metaAttrs)
+	for _, r := range p.records {
+		for i, a := range r.attrs {
+			if a.Base == ocsf.BaseObject {
+				r.below[i] = p.record(a.Object)
+			}
+		}
+	}
 	return p, nil
 }
 
@@ -114,7 +118,6 @@ func (p *provider) FindStructFieldType(name, field string) (*types.FieldType, bo
 	}
 	i, ok := r.index[field]
 	if !ok {
-		p.missed = append(p.missed, miss{name, field})
 		return nil, false
 	}
 	return &types.FieldType{
@@ -141,7 +144,7 @@ func celType(a *ocsf.Attr) *types.Type {
 }
 
 func elementType(a *ocsf.Attr) *types.Type {
-	if a.Name == "unmapped" && a.Base == ocsf.BaseJSON {
+	if isUnmapped(a) {
 		return types.NewMapType(types.StringType, types.StringType)
 	}
 	switch a.Base {
@@ -159,14 +162,16 @@ func elementType(a *ocsf.Attr) *types.Type {
 	return types.StringType // text, and JSON as its text
 }
 
+func isUnmapped(a *ocsf.Attr) bool { return a.Name == "unmapped" && a.Base == ocsf.BaseJSON }
+
 // zeroOf is the typed zero that an absent attribute reads as. Objects have
 // none of their own: they read as an object without anything in it.
 func zeroOf(a *ocsf.Attr) ref.Val {
 	if a.Array {
-		return types.NewDynamicList(types.DefaultTypeAdapter, []ref.Val{})
+		return emptyList
 	}
-	if a.Name == "unmapped" && a.Base == ocsf.BaseJSON {
-		return types.NewStringStringMap(types.DefaultTypeAdapter, nil)
+	if isUnmapped(a) {
+		return &unmappedMap{}
 	}
 	switch a.Base {
 	case ocsf.BaseBool:
@@ -181,35 +186,63 @@ func zeroOf(a *ocsf.Attr) ref.Val {
 	return types.String("")
 }
 
-// commonAttrs are the attributes that all classes have, of the same type.
+var emptyList = types.NewRefValList(types.DefaultTypeAdapter, nil)
+
+// optional says whether an event may lack a. What a profile requires is
+// optional: most events are not of the profile.
+func optional(a *ocsf.Attr) bool { return a.Requirement != ocsf.Required || len(a.Profiles) > 0 }
+
+// commonAttrs are the attributes that all classes have with the same type. An
+// enum keeps the values that mean the same in all of them.
 func commonAttrs(classes []*ocsf.Class) []*ocsf.Attr {
 	var out []*ocsf.Attr
 	for _, a := range classes[0].Attrs {
-		same := func(c *ocsf.Class) bool {
+		for _, c := range classes[1:] {
 			b, ok := c.Attr(a.Name)
-			return ok && celType(a).IsExactType(celType(b))
+			if !ok || !celType(a).IsExactType(celType(b)) {
+				a = nil
+				break
+			}
+			a = commonAttr(a, b)
 		}
-		if !slices.ContainsFunc(classes[1:], func(c *ocsf.Class) bool { return !same(c) }) {
+		if a != nil {
 			out = append(out, a)
 		}
 	}
 	return out
 }
 
-// Library is what rules and mappings have besides CEL itself: text, lists,
-// sets, mathematics, encodings, addresses, optional values.
-func Library() []cel.EnvOption {
-	return []cel.EnvOption{cel.OptionalTypes(), libStrings, libLists, libSets, libMath, libEncoders, libNetwork, libRegex, libBindings}
+func commonAttr(a, b *ocsf.Attr) *ocsf.Attr {
+	if a == b {
+		return a
+	}
+	m := *a
+	m.Requirement = min(a.Requirement, b.Requirement)
+	if len(a.Profiles) == 0 {
+		m.Profiles = b.Profiles
+	}
+	if m.Enum = nil; a.Enum != nil && b.Enum != nil {
+		m.Enum = &ocsf.Enum{}
+		for _, i := range a.Enum.Items {
+			if slices.Contains(b.Enum.Items, i) {
+				m.Enum.Items = append(m.Enum.Items, i)
+			}
+		}
+	}
+	return &m
 }
 
 // titleOf names the classes of an environment in errors.
 func titleOf(classes []*ocsf.Class) string {
+	if len(classes) == 1 {
+		return classes[0].Name
+	}
+	if len(classes) > 6 {
+		return "an event of any class"
+	}
 	names := make([]string, len(classes))
 	for i, c := range classes {
 		names[i] = c.Name
-	}
-	if len(names) == 1 {
-		return names[0]
 	}
 	return fmt.Sprintf("what %s have in common", strings.Join(names, ", "))
 }

@@ -32,7 +32,7 @@ type kid struct {
 
 // newView builds the view of record in a layout, below a prefix that ends with
 // a dot or is "".
-func newView(p *provider, r *record, l *ocsf.Layout, prefix string) *view {
+func newView(r *record, l *ocsf.Layout, prefix string) *view {
 	v := &view{record: r, kids: make([]kid, len(r.attrs))}
 	for i, a := range r.attrs {
 		k := kid{slot: -1}
@@ -40,11 +40,10 @@ func newView(p *provider, r *record, l *ocsf.Layout, prefix string) *view {
 		if a.Base == ocsf.BaseObject && !a.Array {
 			k.under = l.Under(path + ".")
 			if len(k.under) > 0 {
-				k.object = newView(p, p.record(a.Object), l, path+".")
+				k.object = newView(r.below[i], l, path+".")
 			}
 		} else if k.slot = l.Slot(path); k.slot >= 0 && a.Base == ocsf.BaseObject {
-			rows := l.Info(k.slot).Rows
-			k.rows = newView(p, p.record(a.Object), rows, "")
+			k.rows = newView(r.below[i], l.Info(k.slot).Rows, "")
 		}
 		v.kids[i] = k
 	}
@@ -60,7 +59,7 @@ type object struct {
 }
 
 func (o *object) hasField(i int) bool {
-	if o.event != nil && o.record.attrs[i].Name == "unmapped" {
+	if o.event != nil && isUnmapped(o.record.attrs[i]) {
 		return len(o.event.Unmapped) > 0
 	}
 	if o.view == nil {
@@ -80,40 +79,32 @@ func (o *object) hasField(i int) bool {
 
 func (o *object) field(i int) ref.Val {
 	a := o.record.attrs[i]
-	if o.event != nil && a.Name == "unmapped" {
-		return unmapped(o.event.Unmapped)
+	if o.event != nil && isUnmapped(a) {
+		return &unmappedMap{o.event.Unmapped}
 	}
 	if o.view == nil {
-		return o.nothing(a)
+		return o.nothing(i)
 	}
 	k := &o.view.kids[i]
 	if k.object != nil {
 		return &object{record: k.object.record, view: k.object, slots: o.slots}
 	}
 	if k.slot < 0 || !o.slots[k.slot].Has() {
-		return o.nothing(a)
+		return o.nothing(i)
 	}
 	v := o.slots[k.slot]
 	if l := v.List(); l != nil {
-		items := make([]ref.Val, l.Len())
-		for j := range items {
-			if l.Row != nil {
-				items[j] = &object{record: k.rows.record, view: k.rows, slots: l.At(j)}
-			} else {
-				items[j] = scalar(a, l.Items[j])
-			}
-		}
-		return types.NewRefValList(types.DefaultTypeAdapter, items)
+		return &slotList{attr: a, rows: k.rows, list: l}
 	}
 	return scalar(a, v)
 }
 
 // nothing is what an absent attribute reads as.
-func (o *object) nothing(a *ocsf.Attr) ref.Val {
-	if a.Base == ocsf.BaseObject && !a.Array {
-		return &object{record: &record{name: objectTypes + a.Object.Name, attrs: a.Object.Attrs}}
+func (o *object) nothing(i int) ref.Val {
+	if a := o.record.attrs[i]; a.Base != ocsf.BaseObject || a.Array {
+		return zeroOf(a)
 	}
-	return zeroOf(a)
+	return o.record.below[i].none
 }
 
 func scalar(a *ocsf.Attr, v ocsf.Value) ref.Val {
@@ -134,15 +125,6 @@ func scalar(a *ocsf.Attr, v ocsf.Value) ref.Val {
 	return types.String(v.Text())
 }
 
-// unmapped is the event's unmapped fields as a map of text.
-func unmapped(pairs []ocsf.Pair) ref.Val {
-	m := make(map[string]string, len(pairs))
-	for _, p := range pairs {
-		m[p.Key] = p.Value
-	}
-	return types.NewStringStringMap(types.DefaultTypeAdapter, m)
-}
-
 var errNoConversion = errors.New("an OCSF object cannot be converted")
 
 // ConvertToNative implements ref.Val.
@@ -153,11 +135,8 @@ func (o *object) ConvertToType(t ref.Type) ref.Val {
 	return types.NewErr("%s cannot become %s", o.record.name, t.TypeName())
 }
 
-// Equal implements ref.Val: objects are equal if they are the same one.
-func (o *object) Equal(other ref.Val) ref.Val {
-	p, ok := other.(*object)
-	return types.Bool(ok && o.view == p.view && len(o.slots) > 0 && len(p.slots) > 0 && &o.slots[0] == &p.slots[0])
-}
+// Equal implements ref.Val. No expression that loads compares objects.
+func (o *object) Equal(other ref.Val) ref.Val { return types.Bool(o == other) }
 
 // Type implements ref.Val.
 func (o *object) Type() ref.Type { return types.NewObjectType(o.record.name) }
