@@ -76,9 +76,9 @@ func TestFinishAndJSON(t *testing.T) {
 		"src_endpoint": map[string]any{"ip": "192.0.2.7"},
 		"auth_factors": []any{map[string]any{"factor_type_id": 10.0, "factor_type": "WebAuthn", "provider": "Example"}},
 		"observables": []any{
-			map[string]any{"name": "user.name", "type_id": 4.0, "type": "User Name", "value": "sato"},
-			map[string]any{"name": "user.email_addr", "type_id": 5.0, "type": "Email Address", "value": "sato@example.co.jp"},
 			map[string]any{"name": "src_endpoint.ip", "type_id": 2.0, "type": "IP Address", "value": "192.0.2.7"},
+			map[string]any{"name": "user.email_addr", "type_id": 5.0, "type": "Email Address", "value": "sato@example.co.jp"},
+			map[string]any{"name": "user.name", "type_id": 4.0, "type": "User Name", "value": "sato"},
 		},
 		"unmapped": map[string]any{"raw.x": "1\n"},
 	}

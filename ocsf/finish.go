@@ -218,7 +218,8 @@ func (l *Layout) profilesOf(path string) []string {
 	return nil
 }
 
-// marks returns the marks of a layout whose slots lie below a prefix.
+// marks returns the marks of a layout whose slots lie below a prefix, by path:
+// the order must not depend on which mappings were loaded before.
 func (l *Layout) marks(prefix string) []mark {
 	var out []mark
 	for i, s := range l.slots {
@@ -233,6 +234,7 @@ func (l *Layout) marks(prefix string) []mark {
 			out = append(out, m)
 		}
 	}
+	slices.SortFunc(out, func(a, b mark) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
