@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 // A script is a Stage that notes its calls and fails when told to.
 type script struct {
+	mu    sync.Mutex
 	calls []string
 	fail  func(call string) error
 	want  bool // WantFlush
@@ -25,6 +27,8 @@ type script struct {
 
 func (s *script) call(format string, args ...any) error {
 	c := fmt.Sprintf(format, args...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.calls = append(s.calls, c)
 	if s.fail != nil {
 		return s.fail(c)
@@ -39,8 +43,18 @@ func (s *script) Process(_ context.Context, events []nagare.Event) error {
 func (s *script) Flush(_ context.Context, to nagare.Position, end bool) error {
 	return s.call("flush %s %v", to.Seq, end)
 }
-func (s *script) Drop()           { s.call("drop") }
-func (s *script) WantFlush() bool { return s.want }
+func (s *script) Drop() { s.call("drop") }
+func (s *script) WantFlush() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.want
+}
+
+func (s *script) called(call string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.calls, call)
+}
 
 // testPump runs a pump under a fake clock; f feeds it and ends it.
 func testPump(t *testing.T, s *script, change func(*pump), f func(ctx context.Context, cancel context.CancelCauseFunc, p *pump)) {
@@ -92,7 +106,7 @@ func TestPumpFlushesOnTime(t *testing.T) {
 		p.queue.put(ctx, p.done, chunkOf("2", 1, 10))
 		time.Sleep(19 * time.Second)
 		synctest.Wait()
-		if slices.Contains(s.calls, "flush 2 false") {
+		if s.called("flush 2 false") {
 			t.Error("flushed before its time")
 		}
 		time.Sleep(2 * time.Second) // a minute after the first

@@ -101,7 +101,11 @@ func (r *runner) begin(ctx context.Context) error {
 	r.subscribeHTTP = subscribeHTTP(r.cfg.Kinesis.HTTPClient)
 	for try := 0; ; try++ {
 		err := r.tryBegin(ctx)
-		if err == nil || ctx.Err() != nil || !retryable(err) {
+		if err == nil {
+			r.trouble("start", nil)
+			return nil
+		}
+		if ctx.Err() != nil || !retryable(err) {
 			return err
 		}
 		r.trouble("start", err)
@@ -283,7 +287,9 @@ func (r *runner) trouble(what string, err error) {
 		if was != "" {
 			delete(r.troubles, what)
 			r.log.Info("retry succeeded", "op", what)
-			r.cfg.Monitor.set(true, "")
+			if len(r.troubles) == 0 {
+				r.cfg.Monitor.set(what != "start", "") // Run says when it has started
+			}
 		}
 		return
 	}
