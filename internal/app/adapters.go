@@ -12,6 +12,6 @@ import (
 var adapters = map[string]producers.Adapter{
 	"datadog":   datadog.Adapter(),
 	"mail":      mail.Adapter(),
-	"directory": upload.CSV(),
-	"csv":       upload.CSV(),
+	"directory": upload.Adapter(),
+	"csv":       upload.Adapter(),
 }

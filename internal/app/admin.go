@@ -82,9 +82,9 @@ func (p *pipeline) registerMetrics() {
 	plain("alerts_joined_total", "Events that joined an alert.", a.Joined.Load)
 	plain("alerts_sent_total", "Messages sent.", a.Sent.Load)
 	plain("alerts_throttled_total", "Refusals of a receiver with a wait.", a.Throttled.Load)
-	plain("alerts_undeliverable_total", "Messages given up.", a.DeadLetter.Load)
+	plain("alerts_undeliverable_total", "Messages given up.", a.Dead.Load)
 	plain("findings_total", "Findings put onto the stream.", a.Findings.Load)
-	p.registerCompact(plain)
+	p.registerLake(plain)
 	p.reg.MustRegister(&shardCollector{p})
 }
 

@@ -118,6 +118,7 @@ type mapRun struct {
 	out  *bufio.Writer
 	sum  mapSummary
 
+	sniffer  *mapping.Head // tells the source of an event that has none
 	scratch  mapping.Scratch
 	event    ocsf.Event
 	line     []byte
@@ -132,7 +133,7 @@ func (r *mapRun) run(ctx context.Context) error {
 		return &Usage{err}
 	}
 	defer closeFile()
-	r.sources = map[string]bool{}
+	r.sources, r.sniffer = map[string]bool{}, r.core.mappings.Head(mapping.Options{})
 	source := r.opts.Source
 	if source == "" { // what is not JSON is told by its name
 		switch strings.ToLower(filepath.Ext(r.file)) {
@@ -144,7 +145,7 @@ func (r *mapRun) run(ctx context.Context) error {
 	}
 	limits := r.core.config.Limits
 	intake := producers.NewIntake(producers.Config{
-		Head:   func() producers.Head { return &sniffingHead{r.core.mappings.Head(mapping.Options{}), r.core.mappings} },
+		Head:   func() producers.Head { return &sniffingHead{r.core.mappings.Head(mapping.Options{})} },
 		Events: r, Adapters: adapters, Decompressed: int(limits.Decompressed), Depth: limits.Depth, InOrder: true,
 	})
 	began := time.Now()
@@ -204,7 +205,7 @@ func (r *mapRun) one(ev *nagare.Event) error {
 		return nil
 	}
 	if ev.Source == "" {
-		source, ok := r.core.mappings.Detect(ev.Body)
+		source, ok := r.sniffer.Detect(ev.Body)
 		if !ok {
 			r.dead(ev, "unrecognised", "no mapping accepts it: name one with --source")
 			return nil
@@ -262,15 +263,12 @@ func reasonOf(err error) (reason, text string) {
 
 // A sniffingHead finds the mapping of a value that has no source by looking at
 // it.
-type sniffingHead struct {
-	*mapping.Head
-	set *mapping.Set
-}
+type sniffingHead struct{ *mapping.Head }
 
 // Split implements producers.Head.
 func (h *sniffingHead) Split(source string, body []byte, meta mapping.HeadMeta) ([]mapping.HeadEvent, error) {
 	if source == "" {
-		found, ok := h.set.Detect(body)
+		found, ok := h.Head.Detect(body)
 		if !ok {
 			return nil, fmt.Errorf("no mapping accepts it")
 		}

@@ -7,6 +7,7 @@ import (
 	"nagare/consumers/compact"
 	"nagare/internal/blob"
 	"nagare/internal/config"
+	"nagare/internal/lake"
 )
 
 // objects are the stores of whole files.
@@ -36,8 +37,22 @@ func openObjects(o Options, c config.Config) (objects, error) {
 // compactConfig is what every shard's compact stage gets.
 func (p *pipeline) compactConfig() compact.Config {
 	return compact.Config{
-		Normalize: p.core.normalizer(), Layouts: p.core.layouts, Coord: p.store,
+		Normalize: p.core.normalizer(), Coord: p.store, Tables: lake.NewTables(p.core.layouts.Schema),
 		Stage: p.objects.stage, Lake: p.objects.lake, Archive: p.objects.archive,
 		TempDir: filepath.Join(p.opts.Data, "tmp"), Stats: p.compactStats, Log: p.opts.Log,
 	}
+}
+
+// registerLake exposes what became of the lake.
+func (p *pipeline) registerLake(plain func(name, help string, f func() int64)) {
+	s := p.compactStats
+	plain("lake_events_total", "Events taken for the lake.", s.Events.Load)
+	plain("lake_invalid_total", "Events in the lake that do not follow the schema.", s.Invalid.Load)
+	plain("lake_rows_total", "Rows committed.", s.Lake.Rows.Load)
+	plain("lake_dead_letters_total", "Dead letters committed.", s.Lake.Dead.Load)
+	plain("lake_repeats_total", "Repeats left out.", s.Lake.Repeats.Load)
+	plain("lake_commits_total", "Commits.", s.Lake.Commits.Load)
+	plain("lake_files_total", "Parquet files published.", s.Lake.Files.Load)
+	plain("lake_bytes_total", "Bytes of objects published.", s.Lake.Bytes.Load)
+	plain("lake_recovered_total", "Commits that another attempt had left unpublished.", s.Lake.Recovered.Load)
 }

@@ -38,7 +38,6 @@ type SendOptions struct {
 type sendResult struct {
 	Accepted int     `json:"accepted"`
 	Dead     int     `json:"dead"`
-	Dropped  int     `json:"dropped"`
 	ID       string  `json:"id"`
 	Seconds  float64 `json:"seconds"`
 }
@@ -134,7 +133,6 @@ func sendEach(ctx context.Context, s SendOptions, accept func(io.Reader, string,
 		_ = closeFile()
 		sum.Accepted += res.Accepted
 		sum.Dead += res.Dead
-		sum.Dropped += res.Dropped
 		sum.ID = res.ID
 		if err != nil {
 			return sum, fmt.Errorf("%s: %w", f, err)

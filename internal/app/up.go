@@ -127,7 +127,10 @@ func runPipeline(ctx context.Context, o Options, up UpOptions, c *core, data *da
 		Head: func() producers.Head { return c.mappings.Head(mapping.Options{HashKey: key}) }, Events: p.events, Bulk: p.bulk, Adapters: adapters,
 		Decompressed: int(c.config.Limits.Decompressed), Depth: c.config.Limits.Depth, Log: o.Log, Metrics: metrics,
 	})
-	handler := p.intakeHandler(intake, metrics)
+	handler, err := p.intakeHandler(intake, metrics)
+	if err != nil {
+		return &Usage{err}
+	}
 
 	intakeListener, err := net.Listen("tcp", up.Listen)
 	if err != nil {
@@ -157,8 +160,10 @@ func runPipeline(ctx context.Context, o Options, up UpOptions, c *core, data *da
 		}
 		return err
 	}
-	front.Go(func() error { return must("intake", serveHTTP(serving, intakeListener, handler)) })
-	front.Go(func() error { return must("admin", serveHTTP(serving, adminListener, p.adminHandler())) })
+	front.Go(func() error { return must("intake", serveHTTP(serving, intakeListener, webhook.Server(handler))) })
+	front.Go(func() error {
+		return must("admin", serveHTTP(serving, adminListener, webhook.Server(p.adminHandler())))
+	})
 	writers.Go(func() error { return must("events writer", p.events.Run(writing)) })
 	writers.Go(func() error { return must("bulk writer", p.bulk.Run(writing)) })
 	back.Go(func() error { return must("alerts", sender.Run(consuming)) })
@@ -197,8 +202,7 @@ func reachable(a net.Addr) string {
 
 // serveHTTP serves until ctx is over, and lets requests end within five
 // seconds.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+func serveHTTP(ctx context.Context, l net.Listener, s *http.Server) error {
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -275,7 +279,7 @@ func receiversOf(c config.Config, out io.Writer) (map[string]alert.Receiver, err
 
 // intakeHandler is the webhook with every source's way of authentication. A
 // source without one in the configuration gets a random token.
-func (p *pipeline) intakeHandler(intake *producers.Intake, metrics *producers.Metrics) http.Handler {
+func (p *pipeline) intakeHandler(intake *producers.Intake, metrics *producers.Metrics) (http.Handler, error) {
 	p.tokens = map[string]string{}
 	sources := map[string]webhook.Source{}
 	for _, name := range p.core.mappings.Sources() {
@@ -292,7 +296,7 @@ func (p *pipeline) intakeHandler(intake *producers.Intake, metrics *producers.Me
 		sources[name] = webhook.Source{Auth: webhook.Auth{Kind: auth.Kind, Name: auth.Name, User: auth.User, Secret: webhook.Secret(auth.Secret.Reveal())}}
 	}
 	return webhook.New(webhook.Config{
-		Intake: intake, Sources: sources, Body: int64(p.core.config.Limits.Body), Log: p.opts.Log, Metrics: metrics,
+		Intake: intake, Sources: sources, MaxBody: int(p.core.config.Limits.Body), Log: p.opts.Log, Metrics: metrics,
 	})
 }
 
