@@ -23,7 +23,7 @@ check: ## vet, staticcheck, race
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go test -race -short $$(go list ./... | grep -v /integration)
 
-proof: build ## emulators and kill runs
+proof: build ## the demo, cases, kill runs
 	integration/proof.sh
 
 crash: build ## make crash N=1000

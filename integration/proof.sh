@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# make proof: what takes more time than make test has: the demo on the built
+# binary, the cases of mappings and rules through it, a longer kill run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "-- the demo, on a built binary"
+go run ./integration/demo -nagare bin/nagare
+
+echo "-- cases of mappings and rules"
+bin/nagare mappings test --format table
+bin/nagare rules test --format table
+
+echo "-- ten kills under load"
+NAGARE_KILLS=10 go test ./integration -run 'TestKills$' -count=1 -v
