@@ -1,22 +1,17 @@
-//go:build nosql
+//go:build !cgo || nosql
 
 package query
 
-import (
-	"context"
-	"errors"
-)
-
-var errNoSQL = errors.New("this binary was built without SQL (tag nosql): build it without the tag")
+import "context"
 
 // A DB is the lake.
 type DB struct{}
 
 // Open says that there is no SQL.
-func Open(context.Context, Config) (*DB, error) { return nil, errNoSQL }
+func Open(context.Context, Config) (*DB, error) { return nil, ErrNoSQL }
 
 // Query says that there is no SQL.
-func (*DB) Query(context.Context, string, ...any) (Result, error) { return nil, errNoSQL }
+func (*DB) Query(context.Context, string, ...any) (Result, error) { return nil, ErrNoSQL }
 
 // Close does nothing.
 func (*DB) Close() error { return nil }

@@ -8,41 +8,60 @@ description: >-
   the method "unknown".
 params:
   days: {type: integer, default: "30", description: How many days back to look.}
+engines: [duckdb]
 evidence: [authentication]
 ---
-WITH signins AS (
+WITH said AS (
   SELECT
-    lower(trim(coalesce("user".email_addr, "user".name, "user".uid))) AS who,
-    coalesce(service.name, dst_endpoint.svc_name) AS app,
-    coalesce(session.uid, '') AS session_uid,
+    lower(trim(coalesce(nullif("user".email_addr, ''), nullif("user".name, ''), "user".uid, 'nobody'))) AS who,
+    coalesce(nullif(service.name, ''), service.uid, dst_endpoint.svc_name, 'unnamed') AS app,
+    nullif(session.uid, '') AS session_uid,
     metadata.product.name AS product,
-    time_dt,
-    list_filter(enrichments, x -> x.name = 'auth.phishing_resistant')[1] AS authenticator
+    "time", activity_id,
+    coalesce(list_contains(metadata.labels, 'non-interactive'), false) AS background,
+    list_filter(enrichments, x -> x.name = 'auth.phishing_resistant')[1] AS authenticator,
+    list_aggregate(list_filter(list_transform(auth_factors, x -> x.factor_type), x -> x IS NOT NULL), 'string_agg', ' + ') AS factors
   FROM authentication
-  WHERE activity_id = 1 AND status_id = 1
-    AND NOT list_contains(coalesce(metadata.labels, []), 'non-interactive')
+  WHERE status_id = 1
+    -- a session may have begun before the days that are asked for
+    AND "time" >= CAST($now AS BIGINT) - (CAST($days AS BIGINT) + 30) * 86400000
 ),
-said AS (
-  SELECT *, authenticator.value AS resistant, json_extract_string(authenticator.data, '$.method') AS method
-  FROM signins
-  WHERE authenticator IS NOT NULL
-),
--- What the session showed last, up to and including this sign-in.
-resolved AS (
-  SELECT who, app, time_dt,
-    CASE WHEN resistant <> 'unknown' OR session_uid = '' THEN resistant
-         ELSE coalesce(last_value(nullif(resistant, 'unknown') IGNORE NULLS) OVER same_session, 'unknown') END AS resistant,
-    CASE WHEN resistant <> 'unknown' OR session_uid = '' THEN method
-         ELSE coalesce(last_value(CASE WHEN resistant <> 'unknown' THEN method END IGNORE NULLS) OVER same_session, 'unknown') END AS method
+parsed AS (
+  SELECT *,
+    coalesce(authenticator.value, 'unknown') AS resistant,
+    -- Okta writes AUTHENTICATOR:METHOD:ID
+    list_filter(
+      list_transform(
+        CASE WHEN json_valid(authenticator.data)
+             THEN [json_extract_string(authenticator.data, '$.method'), json_extract_string(authenticator.data, '$.second')]
+             ELSE [] END,
+        x -> CASE WHEN x LIKE '%:%:%' THEN split_part(x, ':', 2) ELSE x END),
+      x -> x IS NOT NULL AND x NOT IN ('', 'none')) AS methods
   FROM said
-  WINDOW same_session AS (PARTITION BY product, who, session_uid ORDER BY time_dt ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+),
+named AS (
+  SELECT * REPLACE (coalesce(nullif(list_aggregate(methods, 'string_agg', ' + '), ''), nullif(factors, ''), 'unnamed') AS methods)
+  FROM parsed
+),
+-- What the session showed last, up to and including this sign-in. Steps on the
+-- way (OCSF: Preauth) show it too.
+resolved AS (
+  SELECT who, app, "time", activity_id, background,
+    CASE WHEN resistant <> 'unknown' THEN resistant || ':' || methods
+         WHEN session_uid IS NULL THEN NULL
+         ELSE max_by(resistant || ':' || methods, CASE WHEN resistant <> 'unknown' THEN "time" END) OVER same_session END AS shown
+  FROM named
+  WINDOW same_session AS (PARTITION BY product, who, session_uid ORDER BY "time" RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 )
 SELECT
-  who AS "user", app,
-  CASE WHEN resistant = 'unknown' THEN 'unknown' ELSE coalesce(nullif(method, ''), 'unnamed') END AS method,
+  who AS "user",
+  app,
+  coalesce(substr(shown, strpos(shown, ':') + 1), 'unknown') AS method,
   count(*) AS signins,
-  max(time_dt) AS last
+  to_timestamp(max("time") / 1000.0) AS last
 FROM resolved
-WHERE resistant <> 'true' AND time_dt >= now() - to_days(CAST($days AS INTEGER))
-GROUP BY ALL
-ORDER BY method = 'unknown', signins DESC, "user", app
+WHERE activity_id = 1 AND NOT background
+  AND coalesce(shown, '') NOT LIKE 'true:%'
+  AND "time" >= CAST($now AS BIGINT) - CAST($days AS BIGINT) * 86400000
+GROUP BY 1, 2, 3
+ORDER BY (method = 'unknown'), signins DESC, "user", app, method
