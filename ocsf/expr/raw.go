@@ -81,7 +81,7 @@ func (x *RawExpr) Plain() bool {
 var MetaFields = []string{"source", "uid", "received", "auth", "tenant"}
 
 // rawCost bounds what one evaluation may cost, in cel-go's units.
-const rawCost = 2_000_000
+const rawCost = 250_000
 
 // NewRaw makes an environment. vars are the names that each gives its elements.
 func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {

@@ -30,15 +30,34 @@ const (
 	RawAny
 )
 
-// A RawValue is what an expression gives.
+// A RawValue is what an expression gives. It is small: it is passed by value
+// for every attribute of every event.
 type RawValue struct {
 	Kind RawKind
-	Text string
-	Num  int64 // int, time, bool as 0 and 1
-	Real float64
-	Doc  *rawjson.Doc
 	Node int32
-	List []RawValue
+	Num  int64 // int, time, bool as 0 and 1; the bits of a float
+	Text string
+	Doc  *rawjson.Doc
+	list *[]RawValue
+}
+
+// FloatValue is a number that is not whole.
+func FloatValue(f float64) RawValue {
+	return RawValue{Kind: RawFloat, Num: int64(math.Float64bits(f))}
+}
+
+// ListValue is a list.
+func ListValue(elements []RawValue) RawValue { return RawValue{Kind: RawList, list: &elements} }
+
+// Real is the value of a float.
+func (v *RawValue) Real() float64 { return math.Float64frombits(uint64(v.Num)) }
+
+// Elements are those of a list.
+func (v *RawValue) Elements() []RawValue {
+	if v.list == nil {
+		return nil
+	}
+	return *v.list
 }
 
 // NodeValue is a node as a value; null is absent.
@@ -60,7 +79,7 @@ func (v RawValue) Scalar() (string, bool) {
 	case RawInt:
 		return strconv.FormatInt(v.Num, 10), true
 	case RawFloat:
-		return strconv.FormatFloat(v.Real, 'g', -1, 64), true
+		return strconv.FormatFloat(v.Real(), 'g', -1, 64), true
 	case RawText:
 		return v.Text, true
 	case RawTime:
@@ -84,7 +103,7 @@ func (v RawValue) AppendJSON(dst []byte) []byte {
 		return append(dst, v.Text...)
 	case RawList:
 		dst = append(dst, '[')
-		for i, e := range v.List {
+		for i, e := range v.Elements() {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -92,7 +111,7 @@ func (v RawValue) AppendJSON(dst []byte) []byte {
 		}
 		return append(dst, ']')
 	case RawFloat:
-		if math.IsNaN(v.Real) || math.IsInf(v.Real, 0) {
+		if math.IsNaN(v.Real()) || math.IsInf(v.Real(), 0) {
 			return append(dst, "null"...)
 		}
 	}
@@ -119,7 +138,7 @@ func valueOf(v ref.Val) RawValue {
 		}
 		return RawValue{Kind: RawText, Text: strconv.FormatUint(uint64(v), 10)}
 	case types.Double:
-		return RawValue{Kind: RawFloat, Real: float64(v)}
+		return FloatValue(float64(v))
 	case types.String:
 		return RawValue{Kind: RawText, Text: string(v)}
 	case types.Bytes:
@@ -137,13 +156,13 @@ func valueOf(v ref.Val) RawValue {
 	case *rowVal:
 		return rowJSON(v.row)
 	case traits.Lister:
-		out := RawValue{Kind: RawList}
+		var out []RawValue
 		for it := v.Iterator(); it.HasNext() == types.True; {
 			if e := valueOf(it.Next()); e.Has() {
-				out.List = append(out.List, e)
+				out = append(out, e)
 			}
 		}
-		return out
+		return ListValue(out)
 	case traits.Mapper:
 		return mapJSON(v)
 	}
@@ -173,7 +192,7 @@ func celOf(vars *RawVars, v RawValue) ref.Val {
 	case RawInt:
 		return types.Int(v.Num)
 	case RawFloat:
-		return types.Double(v.Real)
+		return types.Double(v.Real())
 	case RawText:
 		return types.String(v.Text)
 	case RawTime:
@@ -181,8 +200,8 @@ func celOf(vars *RawVars, v RawValue) ref.Val {
 	case RawNode:
 		return nodeVal(vars, v.Doc, v.Node)
 	case RawList:
-		out := make([]ref.Val, len(v.List))
-		for i, e := range v.List {
+		out := make([]ref.Val, len(v.Elements()))
+		for i, e := range v.Elements() {
 			out[i] = celOf(vars, e)
 		}
 		return types.NewRefValList(types.DefaultTypeAdapter, out)

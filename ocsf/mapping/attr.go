@@ -261,9 +261,12 @@ func (t *target) put(r *run, slots []ocsf.Value, v *expr.RawValue) bool {
 	case t.attr.Array:
 		return t.putList(r, slots, v)
 	case t.attr.Base == ocsf.BaseJSON:
-		if v.Kind == expr.RawNode {
+		switch v.Kind {
+		case expr.RawNode:
 			slots[t.slot] = ocsf.JSONValue(v.Doc.JSON(v.Node))
-		} else {
+		case expr.RawJSON:
+			slots[t.slot] = ocsf.JSONValue(v.Text)
+		default:
 			slots[t.slot] = ocsf.JSONValue(string(v.AppendJSON(nil)))
 		}
 		return true
@@ -314,9 +317,10 @@ func (t *target) putList(r *run, slots []ocsf.Value, v *expr.RawValue) bool {
 			add(&e)
 		}
 	case v.Kind == expr.RawList:
-		want = len(v.List)
-		for i := range v.List {
-			add(&v.List[i])
+		elements := v.Elements()
+		want = len(elements)
+		for i := range elements {
+			add(&elements[i])
 		}
 	default:
 		add(v)

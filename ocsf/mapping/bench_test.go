@@ -24,7 +24,7 @@ func signIn(t testing.TB) []byte {
 // BenchmarkNormalize is the whole of mapping one event: parse, dispatch, map,
 // unmapped, Finish.
 func BenchmarkNormalize(b *testing.B) {
-	set := builtin(b)
+	set := okta(b)
 	m, _ := set.Source("okta")
 	ev := &nagare.Event{Source: "okta", UID: "u", Received: time.Now(), Body: signIn(b)}
 	var sc mapping.Scratch
@@ -40,7 +40,7 @@ func BenchmarkNormalize(b *testing.B) {
 
 // BenchmarkNormalizeJSON is that, and writing the event as OCSF JSON.
 func BenchmarkNormalizeJSON(b *testing.B) {
-	set := builtin(b)
+	set := okta(b)
 	m, _ := set.Source("okta")
 	ev := &nagare.Event{Source: "okta", UID: "u", Received: time.Now(), Body: signIn(b)}
 	var sc mapping.Scratch

@@ -11,18 +11,6 @@ import (
 // A valueFn gives the value of an expression for the event at hand.
 type valueFn func(r *run) expr.RawValue
 
-// A tri is what a condition says.
-type tri uint8
-
-const (
-	no tri = iota
-	yes
-	fail // it has no answer, for want of a value; as a whole this is no
-)
-
-// A condFn evaluates a condition.
-type condFn func(r *run) tri
-
 // A finder finds the node of a path.
 type finder func(r *run) (expr.RawValue, bool)
 
@@ -209,13 +197,13 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			parts = append(parts, c.value(a))
 		}
 		return func(r *run) expr.RawValue {
-			v := expr.RawValue{Kind: expr.RawList}
+			var list []expr.RawValue
 			for _, p := range parts {
 				if e := p(r); e.Has() {
-					v.List = append(v.List, e)
+					list = append(list, e)
 				}
 			}
-			return v
+			return expr.ListValue(list)
 		}
 	case expr.OpMap:
 		return c.mapValue(e)
@@ -268,7 +256,8 @@ func (c *compiler) mapValue(e *expr.RawExpr) valueFn {
 		keys = append(keys, string(rawjson.AppendText(nil, e.Names[i]))+":")
 	}
 	return func(r *run) expr.RawValue {
-		dst := []byte{'{'}
+		dst := append(r.buf[:0], '{')
+		r.buf = nil // a part may be a map too
 		for i, p := range parts {
 			v := p(r)
 			if !v.Has() {
@@ -279,7 +268,8 @@ func (c *compiler) mapValue(e *expr.RawExpr) valueFn {
 			}
 			dst = v.AppendJSON(append(dst, keys[i]...))
 		}
-		return expr.RawValue{Kind: expr.RawJSON, Text: string(append(dst, '}'))}
+		r.buf = append(dst, '}')
+		return expr.RawValue{Kind: expr.RawJSON, Text: r.doc.Keep(r.buf)}
 	}
 }
 
@@ -308,198 +298,4 @@ func (c *compiler) call(e *expr.RawExpr) valueFn {
 		}
 		return expr.RawValue{Kind: expr.RawTime, Num: ms}
 	}
-}
-
-// cond compiles a condition.
-func (c *compiler) cond(e *expr.RawExpr) condFn {
-	switch e.Op {
-	case expr.OpAnd:
-		a, b := c.cond(e.Args[0]), c.cond(e.Args[1])
-		return func(r *run) tri {
-			x := a(r)
-			if x == no {
-				return no
-			}
-			if y := b(r); y != yes {
-				return y
-			}
-			return x
-		}
-	case expr.OpOr:
-		a, b := c.cond(e.Args[0]), c.cond(e.Args[1])
-		return func(r *run) tri {
-			x := a(r)
-			if x == yes {
-				return yes
-			}
-			if y := b(r); y != no {
-				return y
-			}
-			return x
-		}
-	case expr.OpNot:
-		a := c.cond(e.Args[0])
-		return func(r *run) tri {
-			switch a(r) {
-			case yes:
-				return no
-			case no:
-				return yes
-			}
-			return fail
-		}
-	case expr.OpHas:
-		if x := e.Args[0]; x.Op == expr.OpPath {
-			find := c.find(x)
-			return func(r *run) tri {
-				_, ok := find(r)
-				return truth(ok)
-			}
-		}
-		v := c.value(e.Args[0])
-		return func(r *run) tri { return truth(v(r).Has()) }
-	case expr.OpEqual:
-		v, want := c.operand(e.Args[0]), e.Value
-		return func(r *run) tri {
-			got, ok := v(r)
-			if !ok {
-				return fail
-			}
-			return truth(equal(&got, &want))
-		}
-	case expr.OpIn:
-		return c.in(e)
-	case expr.OpExists:
-		list, step := c.operand(e.Args[0]), e.Steps[0]
-		return func(r *run) tri {
-			v, ok := list(r)
-			if !ok || v.Kind != expr.RawNode || v.Doc.Nodes[v.Node].Kind != rawjson.Array {
-				return fail
-			}
-			_, ok = pick(v, step)
-			return truth(ok)
-		}
-	case expr.OpPrefix, expr.OpSuffix, expr.OpInside:
-		test := map[expr.Op]func(string, string) bool{expr.OpPrefix: strings.HasPrefix, expr.OpSuffix: strings.HasSuffix, expr.OpInside: strings.Contains}[e.Op]
-		v, want := c.operand(e.Args[0]), e.Value.Text
-		return func(r *run) tri {
-			got, ok := v(r)
-			if !ok {
-				return fail
-			}
-			s, ok := textOf(&got)
-			if !ok {
-				return fail
-			}
-			return truth(test(s, want))
-		}
-	case expr.OpProgram:
-		p := e.Program
-		return func(r *run) tri {
-			holds, failed := p.EvalBool(r.vars)
-			if failed {
-				return fail
-			}
-			return truth(holds)
-		}
-	}
-	v := c.value(e)
-	return func(r *run) tri {
-		got := v(r)
-		switch {
-		case got.Kind == expr.RawBool:
-			return truth(got.Num != 0)
-		case got.Kind == expr.RawNode && got.Doc.Nodes[got.Node].Kind == rawjson.True:
-			return yes
-		case got.Kind == expr.RawNode && got.Doc.Nodes[got.Node].Kind == rawjson.False:
-			return no
-		}
-		return fail
-	}
-}
-
-// operand is value for comparing: a path is only looked at.
-func (c *compiler) operand(e *expr.RawExpr) finder {
-	if e.Op == expr.OpPath {
-		return c.find(e)
-	}
-	v := c.value(e)
-	return func(r *run) (expr.RawValue, bool) {
-		got := v(r)
-		return got, got.Has()
-	}
-}
-
-func (c *compiler) in(e *expr.RawExpr) condFn {
-	v, values := c.operand(e.Args[0]), e.Values
-	texts := map[string]bool{}
-	var others []expr.RawValue
-	for _, x := range values {
-		if x.Kind == expr.RawText {
-			texts[x.Text] = true
-		} else {
-			others = append(others, x)
-		}
-	}
-	return func(r *run) tri {
-		got, ok := v(r)
-		if !ok {
-			return fail
-		}
-		if s, ok := textOf(&got); ok {
-			return truth(texts[s])
-		}
-		for i := range others {
-			if equal(&got, &others[i]) {
-				return yes
-			}
-		}
-		return no
-	}
-}
-
-func truth(b bool) tri {
-	if b {
-		return yes
-	}
-	return no
-}
-
-// textOf is the value of a text; other kinds are not ok.
-func textOf(v *expr.RawValue) (string, bool) {
-	switch {
-	case v.Kind == expr.RawText:
-		return v.Text, true
-	case v.Kind == expr.RawNode && v.Doc.Nodes[v.Node].Kind == rawjson.String:
-		return v.Doc.Text(v.Node), true
-	}
-	return "", false
-}
-
-// equal is CEL's equality: values of different kinds are not equal.
-func equal(v, want *expr.RawValue) bool {
-	switch want.Kind {
-	case expr.RawText:
-		s, ok := textOf(v)
-		return ok && s == want.Text
-	case expr.RawInt:
-		switch v.Kind {
-		case expr.RawInt:
-			return v.Num == want.Num
-		case expr.RawFloat:
-			return v.Real == float64(want.Num)
-		case expr.RawNode:
-			n, ok := v.Doc.Int(v.Node)
-			return ok && n == want.Num
-		}
-	case expr.RawBool:
-		switch v.Kind {
-		case expr.RawBool:
-			return v.Num == want.Num
-		case expr.RawNode:
-			k := v.Doc.Nodes[v.Node].Kind
-			return k == rawjson.True && want.Num != 0 || k == rawjson.False && want.Num == 0
-		}
-	}
-	return false
 }

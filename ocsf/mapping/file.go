@@ -222,13 +222,13 @@ func (l *loader) table(file, name string, n *yaml.Node) *expr.Table {
 func (l *loader) scalar(file string, n *yaml.Node) (expr.RawValue, bool) {
 	switch {
 	case n.Kind == yaml.SequenceNode:
-		v := expr.RawValue{Kind: expr.RawList}
+		var elements []expr.RawValue
 		for _, c := range list(n) {
 			if e, ok := l.scalar(file, c); ok {
-				v.List = append(v.List, e)
+				elements = append(elements, e)
 			}
 		}
-		return v, true
+		return expr.ListValue(elements), true
 	case n.Kind != yaml.ScalarNode:
 		l.at(file, n, "wrong-type", "a table holds texts, numbers and booleans, or fields with these", "")
 		return expr.RawValue{}, false
@@ -246,7 +246,7 @@ func (l *loader) scalar(file string, n *yaml.Node) (expr.RawValue, bool) {
 		}
 	case "!!float":
 		if f, err := strconv.ParseFloat(n.Value, 64); err == nil {
-			return expr.RawValue{Kind: expr.RawFloat, Real: f}, true
+			return expr.FloatValue(f), true
 		}
 	case "!!null":
 		return expr.RawValue{}, false

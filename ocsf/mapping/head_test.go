@@ -110,7 +110,7 @@ func TestSplitLarge(t *testing.T) {
 }
 
 func TestDetect(t *testing.T) {
-	h := builtin(t).Head(mapping.Options{})
+	h := okta(t).Head(mapping.Options{})
 	for body, want := range map[string]string{
 		string(signIn(t)): "okta", `{"data":{"events":[` + string(signIn(t)) + `]}}`: "okta", `{"x":1}`: "", `[]`: "", `nonsense`: "",
 	} {
@@ -156,7 +156,7 @@ func FuzzSplit(f *testing.F) {
 
 // Whatever an event says: it becomes a valid OCSF event or a dead letter.
 func FuzzNormalize(f *testing.F) {
-	set := builtin(f)
+	set := okta(f)
 	f.Add(signIn(f))
 	for _, s := range []string{
 		`{"eventType":"user.session.start","actor":{"id":1,"alternateId":"a@b"},"published":1e9}`,

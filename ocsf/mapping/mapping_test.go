@@ -344,7 +344,7 @@ func TestUnmappedIsBounded(t *testing.T) {
 
 // What a mapping makes of one event must not depend on the events before it.
 func TestScratchKeepsNothing(t *testing.T) {
-	set := builtin(t)
+	set := okta(t)
 	m, _ := set.Source("okta")
 	var used mapping.Scratch
 	var out ocsf.Event

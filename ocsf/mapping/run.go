@@ -32,7 +32,7 @@ type run struct {
 	uses    []use   // what went into slots so far
 	present []bool  // for settle
 	parsed  []parsedText
-	label   bool // the time is suspect
+	buf     []byte
 }
 
 // A use is one node whose value went into a slot; slot is -1 in rows.

@@ -8,32 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"nagare/ocsf"
-	"nagare/ocsf/expr"
-	"nagare/ocsf/rawjson"
 )
-
-const elementStep = rawjson.Elem
-
-// forEach calls f for every element of a list; a value that is no list is a
-// list of one.
-func forEach(v *expr.RawValue, f func(expr.RawValue)) {
-	switch {
-	case v.Kind == expr.RawAbsent:
-	case v.Kind == expr.RawList:
-		for _, e := range v.List {
-			f(e)
-		}
-	case v.Kind == expr.RawNode && v.Doc.Nodes[v.Node].Kind == rawjson.Array:
-		d := v.Doc
-		for k, end := v.Node+1, d.Nodes[v.Node].Next; k < end; k = d.Nodes[k].Next {
-			if d.Nodes[k].Kind != rawjson.Null {
-				f(expr.NodeValue(d, k))
-			}
-		}
-	default:
-		f(*v)
-	}
-}
 
 // An object is one object that an entry may fill, and what the schema wants
 // of it. settle drops it when an event does not bring that: an object that

@@ -19,7 +19,7 @@ func TestRealOktaEvents(t *testing.T) {
 	if len(files) == 0 {
 		t.Skip("no sample data")
 	}
-	set := builtin(t)
+	set := okta(t)
 	m, _ := set.Source("okta")
 	h := set.Head(mapping.Options{})
 	var sc mapping.Scratch

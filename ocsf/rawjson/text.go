@@ -26,6 +26,9 @@ func (a *arena) room(n int) []byte {
 	return a.free[at : at : at+n]
 }
 
+// Keep returns a copy of b that stays good, like the texts of d do.
+func (d *Doc) Keep(b []byte) string { return bytesText(append(d.text.room(len(b)), b...)) }
+
 // Text is the text of a String node; for other kinds see Literal.
 func (d *Doc) Text(i int32) string {
 	n := &d.Nodes[i]
