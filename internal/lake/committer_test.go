@@ -170,7 +170,11 @@ func TestZombies(t *testing.T) {
 	var lost, recovered int64
 	for seed := range uint64(rounds) {
 		w := newWorld(t, l, 5)
-		w.records[2][0].UID = "uid-0-a" // a repeat
+		if seed%2 == 0 {
+			w.records[2][0].UID = "uid-0-a" // a repeat
+		} else {
+			w.window = 1 // looking for repeats would hide what is committed twice
+		}
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var turn sync.Mutex
 		faults := 3
@@ -215,6 +219,138 @@ func TestZombies(t *testing.T) {
 	}
 }
 
+// A commit whose answer was lost is known as won, and not made again.
+func TestLostAnswer(t *testing.T) {
+	w := newWorld(t, newLayouts(t), 1)
+	c := w.committer(nil)
+	if _, err := c.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.coord.after = func(op, _ string) error {
+		if op == "put" {
+			w.coord.after = nil
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	if err := c.Flush(t.Context(), w.batch("", 1)); err != nil {
+		t.Fatal(err)
+	}
+	w.complete()
+	if w.stats.Lost.Load() != 0 || w.item().N != 1 {
+		t.Errorf("%d races lost, commit %d", w.stats.Lost.Load(), w.item().N)
+	}
+}
+
+// A zombie wakes up behind its F3 when everything is published by another
+// worker, more is committed, and what was staged is collected.
+func TestStagedGone(t *testing.T) {
+	l := newLayouts(t)
+	for i := range 4 {
+		// The other worker finishes this commit only, or all; the stage is
+		// collected, or not yet.
+		more, collected := 1+i%2, i/2 == 1
+		w := newWorld(t, l, 3)
+		var c *Committer
+		c = w.committer(func(s Step) {
+			if s != StepCommit {
+				return
+			}
+			other := w.committer(nil)
+			it, err := other.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for from := it.To; more > 1 && from != w.end(); {
+				b := w.batch(from, 1)
+				if err := other.Flush(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+				from = b.To.Seq
+			}
+			for _, e := range c.manifest.Entries {
+				if !collected {
+					break
+				}
+				if err := w.stage.Delete(t.Context(), e.Staged); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		if _, err := c.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Flush(t.Context(), w.batch("", 1)); err != nil {
+			t.Fatalf("the zombie's flush (more %d, collected %v): %v", more, collected, err)
+		}
+		if err := w.work(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		w.complete()
+	}
+}
+
+// A worker that missed two commits of others, and finishes the second, still
+// finds the repeats of the first.
+func TestRepeatsOfMissedCommits(t *testing.T) {
+	w := newWorld(t, newLayouts(t), 3) // one for the worker, two for others
+	w.add(start.Add(time.Minute), "uid-1-a", "uid-2-a", "new")
+	c := w.committer(nil)
+	if _, err := c.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Flush(t.Context(), w.batch("", 1)); err != nil {
+		t.Fatal(err)
+	}
+	dead := errors.New("dead")
+	other := w.committer(func(s Step) {
+		if s == StepCommit && w.item().N == 3 {
+			w.lake.Before = func(string, string) error { w.lake.Before = nil; return dead }
+		}
+	})
+	if _, err := other.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Flush(t.Context(), w.batch("100", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Flush(t.Context(), w.batch("110", 1)); !errors.Is(err, dead) {
+		t.Fatalf("the other worker lives: %v", err)
+	}
+	var moved *MovedError
+	if err := c.Flush(t.Context(), w.batch("100", 3)); !errors.As(err, &moved) || moved.To != "120" {
+		t.Fatalf("Flush of what others committed: %v", err)
+	}
+	if err := c.Flush(t.Context(), w.batch("120", 1)); err != nil {
+		t.Fatal(err)
+	}
+	w.complete()
+}
+
+// A decided commit of which a part is lost is an error, for ever.
+func TestStagedLost(t *testing.T) {
+	w := newWorld(t, newLayouts(t), 1)
+	var c *Committer
+	c = w.committer(func(s Step) {
+		if s == StepCommit {
+			if err := w.stage.Delete(t.Context(), c.manifest.Entries[0].Staged); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if _, err := c.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Flush(t.Context(), w.batch("", 1)); !errors.Is(err, blobNotFound) {
+			t.Errorf("Flush with a lost part: %v", err)
+		}
+	}
+	if it := w.item(); it.State != Committed {
+		t.Errorf("the ledger says %s", it.State)
+	}
+}
+
 // Objects without a ledger row: refuse, do not begin again.
 func TestLedgerLost(t *testing.T) {
 	w := newWorld(t, newLayouts(t), 2)
@@ -254,6 +390,7 @@ func TestWindow(t *testing.T) {
 	w.window = 30 * time.Minute
 	w.add(start, "x", "y")
 	w.add(start.Add(20*time.Minute), "x", "z")
+	w.add(start.Add(25*time.Minute), "y")      // a row 25 minutes and two commits ago
 	w.add(start.Add(45*time.Minute), "x", "z") // x was a row 45 minutes ago, z 25 minutes ago
 	for range w.records {
 		c := w.committer(nil) // a new worker each time
@@ -281,7 +418,7 @@ func TestWindow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.add(start.Add(50*time.Minute), "x", "new")
-	b := w.batch("120", 1)
+	b := w.batch("130", 1)
 	b.From = "" // a shard of its own
 	if err := child.Flush(t.Context(), b); err != nil {
 		t.Fatal(err)

@@ -345,4 +345,6 @@ func (w *world) complete() {
 
 type event = nagare.Event
 
+var blobNotFound = blob.ErrNotFound
+
 func blobBytes(s string) blob.Body { return blob.Bytes([]byte(s)) }
