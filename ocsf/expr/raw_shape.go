@@ -7,7 +7,6 @@ import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/common/types/ref"
 )
 
 // An Op says what a RawExpr does.
@@ -422,6 +421,6 @@ func (p *RawProgram) EvalBool(v *RawVars) (holds, failed bool) {
 	if err != nil {
 		return false, true
 	}
-	b, ok := out.(ref.Val).(types.Bool)
+	b, ok := out.(types.Bool)
 	return bool(b), !ok
 }
