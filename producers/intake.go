@@ -74,6 +74,9 @@ const (
 	// A batch of events goes to the stream when it has one of these sizes, and
 	// so many batches of a delivery are on their way at once.
 	batchBytes, batchEvents, maxBatches = 1 << 20, 5000, 4
+	// After so many dead letters in a row the rest of a delivery is one: a few
+	// bytes of garbage must not become half a million events.
+	maxDead = 1000
 )
 
 // NewIntake makes an Intake.
@@ -167,17 +170,18 @@ func (in *Intake) run(ctx context.Context, d Delivery, open func() (io.Reader, e
 
 // A taking is one delivery being read. It belongs to one goroutine.
 type taking struct {
-	in     *Intake
-	d      Delivery
-	ctx    context.Context
-	group  *errgroup.Group
-	id     ksuid.KSUID // of the delivery; its events get the ids that follow
-	open   func() (io.Reader, error)
-	limit  int64
-	head   []byte // the first bytes of the delivery
-	sum    string // see place
-	result Result
-	token  bool // holds one of in.large
+	in      *Intake
+	d       Delivery
+	ctx     context.Context
+	group   *errgroup.Group
+	id      ksuid.KSUID // of the delivery; its events get the ids that follow
+	open    func() (io.Reader, error)
+	limit   int64
+	head    []byte // the first bytes of the text
+	headSum []byte // their SHA-256
+	sum     string // see place
+	result  Result
+	token   bool // holds one of in.large
 
 	splitter Head
 	meta     mapping.HeadMeta
@@ -259,8 +263,16 @@ func (t *taking) split(a Adapter, c *content) error {
 		t.piece(next)
 		next, more = second, two
 	}
+	dead := 0 // in a row
 	for more && t.ctx.Err() == nil {
 		t.piece(next)
+		if dead++; next.reason == "" {
+			dead = 0
+		}
+		if dead == maxDead {
+			next, more = s.rest()
+			continue
+		}
 		next, more = s.next()
 	}
 	if s.err != nil && s.err != io.EOF {
@@ -392,8 +404,11 @@ func (t *taking) deadUID(p piece) string {
 	if p.number == 0 {
 		return hash(p.text)
 	}
-	head := sha256.Sum256(t.head)
-	return hash([]byte(t.d.Source), head[:], strconv.AppendInt(nil, int64(p.number), 10), p.text)
+	if t.headSum == nil {
+		sum := sha256.Sum256(t.head)
+		t.headSum = sum[:]
+	}
+	return hash([]byte(t.d.Source), t.headSum, strconv.AppendInt(nil, int64(p.number), 10), p.text)
 }
 
 // hashAll is the SHA-256 of the text, decompressed, so that a file has it with

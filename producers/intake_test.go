@@ -299,7 +299,7 @@ func compressedLines(n int) io.Reader {
 	return r
 }
 
-// TestFileInLittleMemory reads 300 MB of JSON lines out of a small .gz. Without
+// TestFileInLittleMemory reads 100 MB of JSON lines out of a small .gz. Without
 // fresh, bounded buffers and batches the heap would show it.
 func TestFileInLittleMemory(t *testing.T) {
 	in, events, _ := newTestIntake(Config{})
@@ -309,7 +309,7 @@ func TestFileInLittleMemory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	peak := uint64(0)
 	read := int64(0)
-	result, err := in.AcceptFile(t.Context(), Delivery{Source: "okta", Name: "big.json.gz"}, compressedLines(300), func(n int64) {
+	result, err := in.AcceptFile(t.Context(), Delivery{Source: "okta", Name: "big.json.gz"}, compressedLines(100), func(n int64) {
 		if n < read {
 			t.Errorf("progress went back from %d to %d", read, n)
 		}
@@ -320,11 +320,46 @@ func TestFileInLittleMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Accepted != 300_000 || result.Dead != 0 || events.count != 300_000 || read == 0 {
+	if result.Accepted != 100_000 || result.Dead != 0 || events.count != 100_000 || read == 0 {
 		t.Errorf("%+v, %d put, %d bytes read", result, events.count, read)
 	}
 	if grown := int64(peak) - int64(before.HeapAlloc); grown > 48<<20 {
 		t.Errorf("the heap grew by %d MB", grown>>20)
+	}
+}
+
+// TestBombInLittleMemory: a small body that decompresses to two hundred megabytes of
+// one value, of lines and of blanks.
+func TestBombInLittleMemory(t *testing.T) {
+	for name, block := range map[string]string{
+		"zeros":     strings.Repeat("\x00", 1<<20),
+		"blanks":    strings.Repeat(" ", 1<<20),
+		"one value": "[" + strings.Repeat("0,", 1<<19),
+		"text":      strings.Repeat("{\"a\":\"", 1<<18),
+		"lines":     strings.Repeat("{\"id\":\"a\",\"b\":\""+strings.Repeat("x", 1000)+"\"}\n", 1<<10),
+	} {
+		var body bytes.Buffer
+		z, _ := zstd.NewWriter(&body)
+		for range 200 {
+			z.Write([]byte(block))
+		}
+		z.Close()
+		in, events, bulk := newTestIntake(Config{})
+		events.forget, bulk.forget = true, true
+		in.heads.New = func() any { return quickHead{} }
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		result, err := in.Accept(t.Context(), Delivery{Source: "okta", Body: body.Bytes()})
+		if err != nil || result.Dead == 0 || result.Dead > maxDead+2 {
+			t.Errorf("%s: %+v, %v", name, result, err)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 200<<20 {
+			t.Errorf("%s: the heap grew by %d MB", name, grown>>20)
+		}
+		t.Logf("%s: %d bytes sent, %d events of which %d dead, %v", name, body.Len(), result.Accepted, result.Dead, time.Since(start))
 	}
 }
 

@@ -247,6 +247,19 @@ func (s *splitter) damaged(cause error) piece {
 	return p
 }
 
+// rest takes all that is left of the text as one piece that is not looked at.
+func (s *splitter) rest() (piece, bool) {
+	if s.pos == len(s.buf) && !s.fill() {
+		return piece{}, false
+	}
+	p := s.bad(len(s.buf)-s.pos, ReasonNotJSON, "")
+	size := int64(len(p.text)) + s.discard(nil)
+	s.inList = false
+	p.detail = fmt.Sprintf("line %d: after %d pieces that could not be read, %d bytes were not looked at", p.line, maxDead, size)
+	s.explain(&p)
+	return p, true
+}
+
 // explain gives a piece the reason why the text ended too early, if it did, so
 // that this is not reported twice.
 func (s *splitter) explain(p *piece) {
