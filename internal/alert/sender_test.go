@@ -694,3 +694,52 @@ func TestRealServer(t *testing.T) {
 		t.Errorf("a secret is shown: %s", shown)
 	}
 }
+
+// TestAnothersAttempt: a sender that looks at an old copy of the row neither
+// takes over an attempt that runs nor writes the end of one that is no longer
+// its own.
+func TestAnothersAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeSlack{history: true}
+		mem := newMemory()
+		s := newStore(mem)
+		record(t, s, match("u1"))
+		refs, _ := s.take()
+		worker := func() *worker {
+			sender := NewSender(newStore(mem), to(bot(f)))
+			if err := sender.refresh(t.Context(), refs); err != nil {
+				t.Fatal(err)
+			}
+			return &worker{Sender: sender, name: "sec", receiver: bot(f), digested: map[string]time.Time{}}
+		}
+		a, b := worker(), worker()
+		mine, r, err := a.begin(t.Context(), refs[0], func(d *Delivery) bool { return d.State == Pending })
+		if err != nil || r == nil {
+			t.Fatalf("begin: %v, %v", r, err)
+		}
+		if err := errors.Join(b.send(t.Context(), refs[0]), b.takeOver(t.Context(), refs[0])); err != nil {
+			t.Fatal(err)
+		}
+		if d := state(t, s, match("u1")); d.Attempt != mine.id || len(f.posted()) != 0 {
+			t.Fatalf("the attempt of a was taken: %+v, posted %d", d, len(f.posted()))
+		}
+		// a hangs for longer than its attempt may last; b takes over and dies.
+		time.Sleep(2 * time.Minute)
+		theirs, r, err := b.begin(t.Context(), refs[0], func(d *Delivery) bool { return d.State == Sending })
+		if err != nil || r == nil {
+			t.Fatalf("begin of b: %v, %v", r, err)
+		}
+		for _, err := range []error{&Refused{Err: errFault}, &Permanent{errFault}, errFault, nil} {
+			if err := a.outcome(t.Context(), refs[0], mine, r, Receipt{}, err); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := state(t, s, match("u1")); d.State != Sending || d.Attempt != theirs.id || d.Reason != "" {
+			t.Errorf("a wrote into the attempt of b: %+v", d)
+		}
+		// And a may make no request any more.
+		if a.mayRequest(mine) {
+			t.Error("a may still send")
+		}
+	})
+}
