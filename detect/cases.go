@@ -51,8 +51,18 @@ type CaseResult struct {
 	Message string
 }
 
+// What a rule may carry.
+const (
+	maxCases  = 500
+	maxEvents = 10_000 // of all cases
+)
+
 func (l *loader) cases(r *reader, rule *Rule, n *yaml.Node) {
 	for i, c := range list(n) {
+		if i == maxCases {
+			r.say(c, "too-large", "", "a rule has at most %d cases", maxCases)
+			return
+		}
 		keys := r.fields(c, caseKeys)
 		cs := Case{Name: r.text(keys["name"]), Source: r.text(keys["source"]), Line: c.Line}
 		if cs.Name == "" {
@@ -65,11 +75,16 @@ func (l *loader) cases(r *reader, rule *Rule, n *yaml.Node) {
 			k := r.fields(e, expectKeys)
 			cs.Expect = append(cs.Expect, Expectation{Key: r.text(k["key"]), Severity: r.word(k["severity"], "severity", severities...)})
 		}
-		for _, e := range list(keys["events"]) {
-			cs.Events = append(cs.Events, l.caseEvents(r, rule, &cs, e)...)
-		}
-		if len(cs.Events) == 0 {
+		events := list(keys["events"])
+		if len(events) == 0 {
 			r.say(c, "missing-key", "", "the case has no events")
+		}
+		for _, e := range events {
+			if r.events++; r.events > maxEvents {
+				r.say(e, "too-large", "", "the cases of a rule have at most %d events", maxEvents)
+				return
+			}
+			cs.Events = append(cs.Events, l.caseEvents(r, rule, &cs, e)...)
 		}
 		rule.Cases = append(rule.Cases, cs)
 	}
@@ -81,61 +96,81 @@ func (l *loader) caseEvents(r *reader, rule *Rule, c *Case, n *yaml.Node) []Case
 	if at := r.text(keys["at"]); at != "" {
 		t, err := time.Parse(time.RFC3339, at)
 		if err != nil {
-			r.say(keys["at"], "value", "write it as 2006-01-02T15:04:05Z", "%q is no time", at)
+			r.say(keys["at"], "wrong-value", "write it as 2006-01-02T15:04:05Z", "%q is no time", at)
 		}
 		ev.At = t
 	}
 	if (keys["raw"] != nil || keys["file"] != nil) && c.Source == "" {
 		r.say(n, "missing-key", "add source: NAME to the case", "a raw event needs a source")
 	}
+	kinds := 0
+	for _, k := range []string{"raw", "ocsf", "file"} {
+		if keys[k] != nil {
+			kinds++
+		}
+	}
 	switch {
+	case kinds != 1:
+		r.say(n, "wrong-value", "write one of raw, ocsf and file", "an event is one of raw, ocsf and file, not %d of them", kinds)
 	case keys["raw"] != nil:
 		raw, err := rawJSON(keys["raw"])
 		if err != nil {
-			r.say(keys["raw"], "value", "", "raw: %v", err)
+			r.say(keys["raw"], "wrong-value", "", "raw: %v", err)
+			return nil
 		}
 		ev.Raw = raw
+		return []CaseEvent{ev}
 	case keys["file"] != nil:
 		return l.caseFile(r, ev, keys["file"])
-	case keys["ocsf"] != nil:
-		if err := keys["ocsf"].Decode(&ev.OCSF); err != nil {
-			r.say(keys["ocsf"], "value", "", "ocsf: %v", err)
-			return nil
-		}
-		layout, err := l.caseLayout(rule, ev.OCSF)
-		if err == nil {
-			err = layout.AddTree(ev.OCSF)
-		}
-		if err != nil {
-			r.say(keys["ocsf"], "value", "", "ocsf: %v", err)
-			return nil
-		}
 	default:
-		r.say(n, "missing-key", "", "an event is raw, ocsf or file")
-		return nil
-	}
-	return []CaseEvent{ev}
-}
-
-// caseLayout is the layout of an OCSF event of a case: of its class_uid, or of
-// the rule's only class.
-func (l *loader) caseLayout(rule *Rule, t ocsf.Tree) (*ocsf.Layout, error) {
-	c, err := caseClass(l.layouts.Schema, rule, t)
-	if err != nil {
-		return nil, err
-	}
-	return l.layouts.Class(c), nil
-}
-
-func caseClass(s *ocsf.Schema, rule *Rule, t ocsf.Tree) (*ocsf.Class, error) {
-	if uid, ok := t["class_uid"].(int); ok {
-		if c, ok := s.ClassByUID(uid); ok {
-			return c, nil
+		if l.caseTree(r, rule, &ev, keys["ocsf"]) {
+			return []CaseEvent{ev}
 		}
-		return nil, fmt.Errorf("there is no class %d", uid)
+	}
+	return nil
+}
+
+// caseTree reads an event in OCSF and makes the slots it needs.
+func (l *loader) caseTree(r *reader, rule *Rule, ev *CaseEvent, n *yaml.Node) bool {
+	if err := n.Decode(&ev.OCSF); err != nil {
+		r.say(n, "wrong-type", "", "an event in OCSF is a map of attributes")
+		return false
+	}
+	if rule.env == nil {
+		return false // its class is a problem of its own
+	}
+	c, err := caseClass(l.layouts.Schema, rule, ev.OCSF)
+	if err != nil {
+		r.say(n, "wrong-value", "", "%v", err)
+		return false
+	}
+	wrong := l.layouts.Class(c).AddTree(ev.OCSF)
+	for _, w := range wrong {
+		at, code, suggestion := node(n, w.Path), "wrong-value", ""
+		if strings.Contains(w.Reason, "has no attribute") {
+			code = "unknown-attribute"
+		}
+		if w.Near != "" {
+			suggestion = fmt.Sprintf("did you mean %q?", w.Near)
+		}
+		r.say(at, code, suggestion, "%s: %s", w.Path, w.Reason)
+	}
+	return len(wrong) == 0
+}
+
+// caseClass is the class of an OCSF event of a case: of its class_uid, or the
+// rule's only one.
+func caseClass(s *ocsf.Schema, rule *Rule, t ocsf.Tree) (*ocsf.Class, error) {
+	if v, ok := t["class_uid"]; ok {
+		if uid, ok := v.(int); ok {
+			if c, ok := s.ClassByUID(uid); ok {
+				return c, nil
+			}
+		}
+		return nil, fmt.Errorf("class_uid: there is no class %v", v)
 	}
 	if len(rule.Classes) != 1 {
-		return nil, fmt.Errorf("class_uid is missing, and the rule has not one class")
+		return nil, fmt.Errorf("the rule has not one class: the event needs its class_uid")
 	}
 	c, _ := s.Class(rule.Classes[0])
 	return c, nil
@@ -188,7 +223,7 @@ func (l *loader) caseFile(r *reader, ev CaseEvent, n *yaml.Node) []CaseEvent {
 			continue
 		}
 		if !json.Valid(line) {
-			r.say(n, "value", "", "%s: line %d is no JSON", n.Value, i+1)
+			r.say(n, "wrong-value", "", "%s: line %d is no JSON", n.Value, i+1)
 			return out
 		}
 		e := ev
@@ -247,8 +282,10 @@ func (r *Rules) run(rule *Rule, c *Case, normalize Normalizer) ([]Expectation, e
 		} else if err := r.fill(&e, rule, ce); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i+1, err)
 		}
-		if t := e.Layout.Slot("time"); !ce.At.IsZero() && t >= 0 {
-			e.Slots[t] = ocsf.IntValue(ce.At.UnixMilli())
+		for _, path := range []string{"time", "time_dt"} {
+			if i := e.Layout.Slot(path); !ce.At.IsZero() && i >= 0 {
+				e.Slots[i] = ocsf.IntValue(ce.At.UnixMilli())
+			}
 		}
 		if rule.Classes != nil && !slices.Contains(rule.Classes, e.Layout.Class.Name) {
 			continue
@@ -269,13 +306,13 @@ func (r *Rules) run(rule *Rule, c *Case, normalize Normalizer) ([]Expectation, e
 }
 
 func (r *Rules) fill(e *ocsf.Event, rule *Rule, ce *CaseEvent) error {
-	c, err := caseClass(r.schema, rule, ce.OCSF)
+	c, err := caseClass(r.layouts.Schema, rule, ce.OCSF)
 	if err != nil {
 		return err
 	}
 	e.Reset(r.layouts.Class(c))
-	if err := e.FillTree(ce.OCSF); err != nil {
-		return err
+	if wrong := e.FillTree(ce.OCSF); len(wrong) > 0 {
+		return wrong[0]
 	}
 	ocsf.Finish(e)
 	return nil

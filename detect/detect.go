@@ -8,6 +8,7 @@ package detect
 
 import (
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,7 @@ type Options struct {
 	Fills func(class, path string) bool
 	// Receivers are the names that alert.to may have; nil checks none.
 	Receivers []string
-	// Today decides which exceptions have expired; zero is now.
+	// Today decides which exceptions are called expired; zero is now.
 	Today time.Time
 }
 
@@ -72,14 +73,21 @@ type RuleStats struct {
 // Stats are the rule's counters.
 func (r *Rule) Stats() *RuleStats { return &r.stats }
 
+// An exception keeps a rule silent for events before until, by their own time:
+// so a replay says what live said.
 type exception struct {
-	when *expr.EventExpr
+	when  *expr.EventExpr
+	until time.Time
 }
+
+// forever is until when an exception without an end holds.
+var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // A Match is one event for which a rule's condition held.
 type Match struct {
 	Rule *Rule
-	// Key is what the rule is about for this event; "" if the rule has none.
+	// Key is what the rule is about for this event; "" if the rule has none,
+	// or the event lacks it: then there is one alert for each event.
 	Key string
 	// Severity is informational, low, medium, high or critical.
 	Severity string
@@ -96,8 +104,9 @@ type Rules struct {
 	all     []*Rule
 	byClass map[int][]*Rule
 	any     []*Rule
-	schema  *ocsf.Schema
 	layouts *ocsf.Layouts
+	// vars are *expr.Vars, one for each goroutine at work.
+	vars sync.Pool
 }
 
 // All returns the rules, ordered by id.

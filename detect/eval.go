@@ -2,8 +2,6 @@ package detect
 
 import (
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"nagare"
@@ -11,18 +9,22 @@ import (
 	"nagare/ocsf/expr"
 )
 
-// varsPool holds the variables of evaluations, one for each goroutine at work.
-var varsPool = sync.Pool{New: func() any { return new(expr.Vars) }}
+// maxKey bounds a key: it is kept with its alert, and events are hostile.
+const maxKey = 1000
 
 // Eval evaluates the rules of an event's class on it and calls emit for each
 // match. A rule that ends in an error does not match, is counted, and stops
-// no other.
+// no other. An event whose authentication failed matches only rules whose
+// where names meta.auth.
 func (r *Rules) Eval(e *ocsf.Event, ev *nagare.Event, emit func(Match)) {
 	rules := r.byClass[e.Layout.Class.UID]
 	if len(rules)+len(r.any) == 0 {
 		return
 	}
-	v := varsPool.Get().(*expr.Vars)
+	v, _ := r.vars.Get().(*expr.Vars)
+	if v == nil {
+		v = new(expr.Vars)
+	}
 	var bound *expr.EventEnv
 	for _, group := range [2][]*Rule{rules, r.any} {
 		for _, rule := range group {
@@ -36,7 +38,8 @@ func (r *Rules) Eval(e *ocsf.Event, ev *nagare.Event, emit func(Match)) {
 			rule.eval(v, e, ev, emit)
 		}
 	}
-	varsPool.Put(v)
+	*v = expr.Vars{} // the event is the caller's
+	r.vars.Put(v)
 }
 
 func (r *Rule) eval(v *expr.Vars, e *ocsf.Event, ev *nagare.Event, emit func(Match)) {
@@ -44,25 +47,24 @@ func (r *Rule) eval(v *expr.Vars, e *ocsf.Event, ev *nagare.Event, emit func(Mat
 	if !r.holds(r.where, v) {
 		return
 	}
-	for _, x := range r.except {
-		if r.holds(x.when, v) {
+	m := Match{Rule: r, Severity: r.Severity, EventUID: ev.UID, EventTime: eventTime(e, ev)}
+	for i := range r.except {
+		x := &r.except[i]
+		if m.EventTime.Before(x.until) && r.holds(x.when, v) {
 			r.stats.Excepted.Add(1)
 			return
 		}
 	}
-	m := Match{Rule: r, Severity: r.Severity, EventUID: ev.UID, EventTime: eventTime(e, ev)}
 	if r.key != nil {
-		m.Key, _ = r.key.Text(v)
+		m.Key = cut(r.show(r.key, v), maxKey)
 	}
 	if r.sevX != nil {
-		m.Severity, _ = r.sevX.Text(v)
-		m.Severity = strings.ToLower(m.Severity)
-		if !slices.Contains(severities, m.Severity) {
+		if m.Severity = r.show(r.sevX, v); !slices.Contains(severities, m.Severity) {
+			r.stats.Failed.Add(1)
 			m.Severity = "medium" // what cannot be told is not played down
 		}
 	}
-	m.Text = r.text.render(v)
-	if m.Text == "" {
+	if m.Text = r.text.render(r, v); m.Text == "" {
 		m.Text = r.Title
 	}
 	m.Suppressed = r.suppress != nil && r.holds(r.suppress, v)
@@ -70,14 +72,22 @@ func (r *Rule) eval(v *expr.Vars, e *ocsf.Event, ev *nagare.Event, emit func(Mat
 	emit(m)
 }
 
-// holds evaluates a condition. That unmapped has no such key is the ordinary
-// case of absence and no failure.
+// holds evaluates a condition; an error is no, and is counted.
 func (r *Rule) holds(x *expr.EventExpr, v *expr.Vars) bool {
 	ok, err := x.Bool(v)
-	if err != nil && !strings.Contains(err.Error(), "no such key") {
+	if err != nil {
 		r.stats.Failed.Add(1)
 	}
-	return ok && err == nil
+	return ok
+}
+
+// show evaluates an expression to text; an error is "", and is counted.
+func (r *Rule) show(x *expr.EventExpr, v *expr.Vars) string {
+	text, err := x.Text(v)
+	if err != nil {
+		r.stats.Failed.Add(1)
+	}
+	return text
 }
 
 // eventTime is the event's own time, or its receipt.

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,10 +28,18 @@ var (
 	expectKeys = []string{"key", "severity"}
 )
 
+// later are keys that rules will have and do not have yet.
+var later = map[string]string{
+	"window": "rules with windows are not in this version: leave it out",
+	"tables": "rules with tables are not in this version: leave it out",
+}
+
 // A reader reads one file and gathers what is wrong with it.
 type reader struct {
 	file     File
+	lines    [][]rune // of the file, once somebody asked
 	problems []nagare.Problem
+	events   int // of all cases
 }
 
 func (r *reader) say(n *yaml.Node, code, suggestion, format string, args ...any) {
@@ -46,30 +55,50 @@ func (r *reader) warn(n *yaml.Node, code, suggestion, format string, args ...any
 	r.problems[len(r.problems)-1].Warning = true
 }
 
+// bad says whether anything but a warning was found.
+func (r *reader) bad() bool {
+	return slices.ContainsFunc(r.problems, func(p nagare.Problem) bool { return !p.Warning })
+}
+
 // root parses the YAML; nil if it is none.
 func (r *reader) root() *yaml.Node {
 	if len(r.file.Data) > maxFile {
 		r.say(nil, "too-large", "", "%d bytes; a rule file has at most %d", len(r.file.Data), maxFile)
 		return nil
 	}
+	if len(bytes.TrimSpace(r.file.Data)) == 0 {
+		r.say(nil, "syntax", "", "the file is empty; a rule file is a map with the keys %s", strings.Join(ruleKeys, ", "))
+		return nil
+	}
 	var doc yaml.Node
 	if err := yaml.Load(r.file.Data, &doc); err != nil {
-		p := nagare.Problem{File: r.file.Name, Code: "syntax", Message: err.Error()}
-		var one *yaml.LoadError
-		if errors.As(err, &one) {
-			p.Line, p.Column, p.Message = one.Mark.Line, one.Mark.Column, one.Message
-		}
-		r.problems = append(r.problems, p)
+		r.syntax(err)
 		return nil
 	}
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) > 0 {
 		doc = *doc.Content[0]
 	}
 	if doc.Kind != yaml.MappingNode {
-		r.say(nil, "syntax", "", "a rule file is a map with the keys %s", strings.Join(ruleKeys, ", "))
+		r.say(&doc, "syntax", "", "a rule file is a map with the keys %s", strings.Join(ruleKeys, ", "))
 		return nil
 	}
 	return &doc
+}
+
+// syntax reports what the YAML parser says.
+func (r *reader) syntax(err error) {
+	var many *yaml.LoadErrors
+	var one *yaml.LoadError
+	switch {
+	case errors.As(err, &many):
+		for _, e := range many.Errors {
+			r.syntax(e)
+		}
+	case errors.As(err, &one):
+		r.problems = append(r.problems, nagare.Problem{File: r.file.Name, Line: one.Mark.Line, Column: one.Mark.Column, Code: "syntax", Message: one.Message})
+	default:
+		r.say(nil, "syntax", "one rule a file, in YAML", "%v", err)
+	}
 }
 
 // fields are the entries of a map that may only have certain keys.
@@ -79,19 +108,25 @@ func (r *reader) fields(n *yaml.Node, allowed []string) map[string]*yaml.Node {
 		return out
 	}
 	if n.Kind != yaml.MappingNode {
-		r.say(n, "wrong-type", "", "a map must stand here")
+		r.say(n, "wrong-type", "", "a map with the keys %s must stand here", strings.Join(allowed, ", "))
 		return out
 	}
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], plain(n.Content[i+1])
 		switch {
-		case key.Value == "window" && slices.Contains(allowed, "where"):
-			r.say(key, "unknown-key", "rules with windows are not in this version: leave it out", "unknown key %q", key.Value)
+		case seen[key.Value]:
+			r.say(key, "duplicate-key", "", "the key %q is here twice", key.Value)
 		case !slices.Contains(allowed, key.Value):
-			r.say(key, "unknown-key", near(key.Value, allowed), "unknown key %q", key.Value)
+			suggestion := later[key.Value]
+			if suggestion == "" {
+				suggestion = near(key.Value, allowed)
+			}
+			r.say(key, "unknown-key", suggestion, "unknown key %q", key.Value)
 		case value != nil:
 			out[key.Value] = value
 		}
+		seen[key.Value] = true
 	}
 	return out
 }
@@ -124,33 +159,41 @@ func list(n *yaml.Node) []*yaml.Node {
 	return out
 }
 
-// text is the text of a scalar.
+// text is the text of a scalar; an empty one is a mistake.
 func (r *reader) text(n *yaml.Node) string {
-	if n = plain(n); n == nil {
+	switch n = plain(n); {
+	case n == nil:
 		return ""
-	}
-	if n.Kind != yaml.ScalarNode {
+	case n.Kind != yaml.ScalarNode:
 		r.say(n, "wrong-type", "", "a text must stand here")
+		return ""
+	case strings.TrimSpace(n.Value) == "":
+		r.say(n, "wrong-value", "write something, or leave the key out", "the text is empty")
 		return ""
 	}
 	return n.Value
 }
 
-func (r *reader) texts(n *yaml.Node) []string {
-	var out []string
+// texts are the texts of a list, and the nodes they stand at.
+func (r *reader) texts(n *yaml.Node) (texts []string, at []*yaml.Node) {
 	for _, e := range list(n) {
 		if t := r.text(e); t != "" {
-			out = append(out, t)
+			texts, at = append(texts, t), append(at, e)
 		}
 	}
-	return out
+	return texts, at
+}
+
+func (r *reader) textList(n *yaml.Node) []string {
+	texts, _ := r.texts(n)
+	return texts
 }
 
 // word is a text that must be one of a few.
 func (r *reader) word(n *yaml.Node, what string, words ...string) string {
 	w := r.text(n)
 	if w != "" && !slices.Contains(words, w) {
-		r.say(n, "value", near(w, words), "%s %q is unknown", what, w)
+		r.say(n, "wrong-value", near(w, words), "%s %q is unknown", what, w)
 	}
 	return w
 }
@@ -161,11 +204,8 @@ func (r *reader) duration(n *yaml.Node, byDefault time.Duration) time.Duration {
 		return byDefault
 	}
 	d, err := time.ParseDuration(t)
-	if t == "0" {
-		d, err = 0, nil
-	}
-	if err != nil || d < 0 || d > 30*24*time.Hour {
-		r.say(n, "value", "write it as 1h or 30m, at most 720h; 0 is one alert for each event", "%q is no duration", t)
+	if err != nil || d < 0 || d > 30*24*time.Hour || d%time.Millisecond != 0 {
+		r.say(n, "wrong-value", "write it as 1h or 30m, at most 720h; 0 is one alert for each event", "%q is no duration", t)
 		return byDefault
 	}
 	return d
@@ -180,7 +220,7 @@ func (r *reader) boolean(n *yaml.Node, byDefault bool) bool {
 	case "false":
 		return false
 	}
-	r.say(n, "value", "write true or false", "%q is neither", n.Value)
+	r.say(n, "wrong-value", "write true or false", "%q is neither true nor false", n.Value)
 	return byDefault
 }
 
@@ -191,29 +231,8 @@ func (r *reader) compile(env *expr.EventEnv, n *yaml.Node, want expr.Want) *expr
 		return nil
 	}
 	x, issues := env.Compile(text, want)
-	r.place(n, issues, 0)
+	r.place(n, text, issues, 0)
 	return x
-}
-
-// place turns issues of an expression into problems of the file. skip is how
-// many bytes of the scalar come before the expression, on its first line.
-func (r *reader) place(n *yaml.Node, issues []expr.Issue, skip int) {
-	for _, i := range issues {
-		p := nagare.Problem{File: r.file.Name, Code: "expression", Message: i.Message, Suggestion: i.Suggestion, Line: n.Line, Column: n.Column}
-		switch {
-		case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-			// A block's text begins on the line below its mark.
-			p.Line, p.Column = n.Line+i.Line, i.Column+skip
-		case i.Line == 1:
-			p.Column = n.Column + i.Column - 1 + skip
-			if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
-				p.Column++
-			}
-		default:
-			p.Line, p.Column = n.Line+i.Line-1, i.Column
-		}
-		r.problems = append(r.problems, p)
-	}
 }
 
 // near suggests the word that was meant.

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -22,17 +23,19 @@ func Load(layouts *ocsf.Layouts, files []File, opts Options) (*Rules, []nagare.P
 	if opts.Today.IsZero() {
 		opts.Today = time.Now()
 	}
-	l := &loader{layouts: layouts, opts: opts, envs: map[string]*expr.EventEnv{}, ids: map[string]string{}}
-	rules := &Rules{byClass: map[int][]*Rule{}, schema: layouts.Schema, layouts: layouts}
+	l := &loader{layouts: layouts, opts: opts, envs: map[string]*expr.EventEnv{}, ids: map[string]string{}, columns: map[string]map[string]bool{}}
+	rules := &Rules{byClass: map[int][]*Rule{}, layouts: layouts}
 	var problems []nagare.Problem
 	for _, f := range files {
 		r := &reader{file: f}
 		rule := l.rule(r)
+		slices.SortFunc(r.problems, func(a, b nagare.Problem) int {
+			return cmp.Or(a.Line-b.Line, a.Column-b.Column, strings.Compare(a.Message, b.Message))
+		})
 		problems = append(problems, r.problems...)
-		if rule == nil || slices.ContainsFunc(r.problems, func(p nagare.Problem) bool { return !p.Warning }) {
-			continue
+		if rule != nil && !r.bad() {
+			rules.all = append(rules.all, rule)
 		}
-		rules.all = append(rules.all, rule)
 	}
 	slices.SortFunc(rules.all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 	for _, rule := range rules.all {
@@ -50,11 +53,16 @@ func Load(layouts *ocsf.Layouts, files []File, opts Options) (*Rules, []nagare.P
 type loader struct {
 	layouts *ocsf.Layouts
 	opts    Options
-	envs    map[string]*expr.EventEnv // by class names
-	ids     map[string]string         // id → file
+	envs    map[string]*expr.EventEnv  // by class names
+	ids     map[string]string          // id → file
+	columns map[string]map[string]bool // class → paths with a column
 }
 
-var ruleID = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`)
+var (
+	ruleID    = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`)
+	technique = regexp.MustCompile(`^TA?\d{4}(\.\d{3})?$`)
+	oneWord   = regexp.MustCompile(`^[A-Za-z]*$`)
+)
 
 func (l *loader) rule(r *reader) *Rule {
 	root := r.root()
@@ -69,18 +77,11 @@ func (l *loader) rule(r *reader) *Rule {
 	}
 	rule := &Rule{
 		ID: r.text(keys["id"]), Title: r.text(keys["title"]), Description: r.text(keys["description"]), File: r.file.Name,
-		Dedupe: r.duration(keys["dedupe"], DefaultDedupe), Attack: r.texts(keys["attack"]), References: r.texts(keys["references"]),
-		Runbook: r.text(keys["runbook"]), Owner: r.text(keys["owner"]), FalsePositives: r.texts(keys["falsepositives"]),
+		Dedupe: r.duration(keys["dedupe"], DefaultDedupe), Attack: l.attack(r, keys["attack"]), References: r.textList(keys["references"]),
+		Runbook: r.text(keys["runbook"]), Owner: r.text(keys["owner"]), FalsePositives: r.textList(keys["falsepositives"]),
 		Shadow: r.word(keys["mode"], "mode", "live", "shadow") == "shadow", Enabled: r.boolean(keys["enabled"], true),
 	}
-	if n := keys["id"]; n != nil {
-		if !ruleID.MatchString(rule.ID) {
-			r.say(n, "value", "write it as area.name", "%q is not an id: lower case, digits, and . _ - between", rule.ID)
-		} else if other, ok := l.ids[rule.ID]; ok {
-			r.say(n, "duplicate-id", "", "%s has the id %q too", other, rule.ID)
-		}
-		l.ids[rule.ID] = r.file.Name
-	}
+	l.id(r, rule, keys["id"])
 	rule.env = l.classes(r, rule, keys["class"])
 	rule.where = r.compile(rule.env, keys["where"], expr.WantBool)
 	rule.key = r.compile(rule.env, keys["key"], expr.WantAny)
@@ -88,10 +89,13 @@ func (l *loader) rule(r *reader) *Rule {
 	l.severity(r, rule, keys["severity"])
 	l.alert(r, rule, keys["alert"])
 	l.except(r, rule, keys["except"])
-	for _, x := range []*expr.EventExpr{rule.where, rule.key, rule.suppress} {
+	for k, x := range map[string]*expr.EventExpr{"where": rule.where, "key": rule.key, "suppress": rule.suppress, "severity": rule.sevX} {
+		l.coverage(r, rule, keys[k], x)
 		l.addSlots(rule, x)
 	}
-	l.coverage(r, rule, keys["where"])
+	if keys["dedupe"] != nil && keys["key"] == nil {
+		r.warn(keys["dedupe"], "no-key", "add key, or leave dedupe out", "without a key each event is an alert of its own, and dedupe does nothing")
+	}
 	l.cases(r, rule, keys["cases"])
 	if len(rule.Cases) == 0 {
 		r.warn(root, "no-cases", "add one that must fire and one that must not", "the rule has no cases")
@@ -99,44 +103,90 @@ func (l *loader) rule(r *reader) *Rule {
 	return rule
 }
 
+func (l *loader) id(r *reader, rule *Rule, n *yaml.Node) {
+	if rule.ID == "" {
+		return
+	}
+	if !ruleID.MatchString(rule.ID) {
+		r.say(n, "wrong-value", "write it as area.name", "%q is no id: lower case and digits, with . _ - between", rule.ID)
+	}
+	if other, ok := l.ids[rule.ID]; ok {
+		r.say(n, "duplicate-id", "give one of them another id", "%s has the id %q too", other, rule.ID)
+		return
+	}
+	l.ids[rule.ID] = r.file.Name
+}
+
+func (l *loader) attack(r *reader, n *yaml.Node) []string {
+	texts, at := r.texts(n)
+	for i, t := range texts {
+		if !technique.MatchString(t) {
+			r.say(at[i], "wrong-value", "write it as T1078 or T1078.004", "%q is no technique of ATT&CK", t)
+		}
+	}
+	return texts
+}
+
 // classes reads the class key and returns the environment of its classes.
 func (l *loader) classes(r *reader, rule *Rule, n *yaml.Node) *expr.EventEnv {
-	names := r.texts(n)
+	names, at := r.texts(n)
 	if len(names) == 0 {
+		if n != nil && n.Kind == yaml.SequenceNode {
+			r.say(n, "wrong-value", `write a class, or "any"`, "the list of classes is empty")
+		}
 		return nil
 	}
 	var classes []*ocsf.Class
 	for i, name := range names {
-		at := list(n)[i]
 		if name == "any" {
 			if len(names) > 1 {
-				r.say(at, "value", "", `"any" stands alone`)
+				r.say(at[i], "wrong-value", "", `"any" stands alone`)
 				return nil
 			}
-			c, _ := l.layouts.Schema.Class("base_event")
-			return l.env(r, at, "any", []*ocsf.Class{c})
+			return l.env(r, n, "any", l.every())
 		}
 		c, ok := l.layouts.Schema.Class(name)
-		if !ok {
-			var all []string
-			for _, c := range l.layouts.Schema.Classes {
-				all = append(all, c.Name)
-			}
-			suggestion := "nagare rules list shows classes in use"
-			if near := ocsf.Nearest(name, all); near != "" {
-				suggestion = fmt.Sprintf("did you mean %q?", near)
-			}
-			r.say(at, "unknown-class", suggestion, "OCSF %s has no class %q", l.layouts.Schema.Version, name)
-			continue
+		switch {
+		case !ok:
+			r.say(at[i], "unknown-class", l.nearClass(name), "OCSF %s has no class %q", l.layouts.Schema.Version, name)
+		case slices.Contains(rule.Classes, name):
+			r.say(at[i], "wrong-value", "", "the class %q is here twice", name)
+		default:
+			rule.Classes = append(rule.Classes, name)
+			classes = append(classes, c)
 		}
-		l.layouts.Class(c) // its events get here even if no mapping made it
-		rule.Classes = append(rule.Classes, name)
-		classes = append(classes, c)
 	}
 	if len(classes) < len(names) {
 		return nil
 	}
+	for _, c := range classes {
+		l.layouts.Class(c) // its events get here even if no mapping makes them
+	}
 	return l.env(r, n, strings.Join(rule.Classes, " "), classes)
+}
+
+// every are all classes, the base first: an event of any class has what they
+// have in common.
+func (l *loader) every() []*ocsf.Class {
+	all := slices.Clone(l.layouts.Schema.Classes)
+	slices.SortStableFunc(all, func(a, b *ocsf.Class) int { return a.UID - b.UID })
+	return all
+}
+
+func (l *loader) nearClass(name string) string {
+	var all []string
+	for _, c := range l.layouts.Schema.Classes {
+		all = append(all, c.Name)
+	}
+	if n := ocsf.Nearest(name, all); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	for _, c := range l.layouts.Schema.Classes {
+		if strings.EqualFold(c.Caption, name) || fmt.Sprint(c.UID) == name {
+			return fmt.Sprintf("did you mean %q?", c.Name)
+		}
+	}
+	return "classes are named as authentication, process_activity, detection_finding, or any"
 }
 
 func (l *loader) env(r *reader, n *yaml.Node, key string, classes []*ocsf.Class) *expr.EventEnv {
@@ -155,28 +205,38 @@ func (l *loader) env(r *reader, n *yaml.Node, key string, classes []*ocsf.Class)
 // severity is a word, or an expression that gives one.
 func (l *loader) severity(r *reader, rule *Rule, n *yaml.Node) {
 	text := r.text(n)
-	if slices.Contains(severities, text) {
-		rule.Severity = text
+	if oneWord.MatchString(text) {
+		rule.Severity = r.wordOf(n, text)
 		return
 	}
-	if regexp.MustCompile(`^[A-Za-z]*$`).MatchString(text) {
-		if text != "" {
-			r.say(n, "value", near(text, severities), "severity %q is unknown", text)
+	if rule.sevX = r.compile(rule.env, n, expr.WantText); rule.sevX == nil {
+		return
+	}
+	for _, t := range rule.sevX.Results {
+		if !slices.Contains(severities, t) {
+			r.say(n, "wrong-value", near(t, severities), "the expression can give %q, which is no severity", t)
 		}
-		return
 	}
-	rule.sevX = r.compile(rule.env, n, expr.WantText)
-	l.addSlots(rule, rule.sevX)
+}
+
+func (r *reader) wordOf(n *yaml.Node, text string) string {
+	if text != "" && !slices.Contains(severities, text) {
+		r.say(n, "wrong-value", near(text, severities), "severity %q is unknown", text)
+	}
+	return text
 }
 
 func (l *loader) alert(r *reader, rule *Rule, n *yaml.Node) {
 	keys := r.fields(n, alertKeys)
-	rule.To = r.texts(keys["to"])
-	if l.opts.Receivers != nil {
-		for i, to := range rule.To {
-			if !slices.Contains(l.opts.Receivers, to) {
-				r.warn(list(keys["to"])[i], "unknown-receiver", "add it under receivers in the configuration", "there is no receiver %q: its alerts go by the routes alone", to)
+	to, at := r.texts(keys["to"])
+	rule.To = to
+	for i, name := range to {
+		if l.opts.Receivers != nil && !slices.Contains(l.opts.Receivers, name) {
+			suggestion := "add it under receivers in the configuration"
+			if near := ocsf.Nearest(name, l.opts.Receivers); near != "" {
+				suggestion = fmt.Sprintf("did you mean %q?", near)
 			}
+			r.warn(at[i], "unknown-receiver", suggestion, "there is no receiver %q: its alerts go by the routes alone", name)
 		}
 	}
 	rule.text = l.template(r, rule, keys["text"])
@@ -190,21 +250,24 @@ func (l *loader) except(r *reader, rule *Rule, n *yaml.Node) {
 				r.say(e, "missing-key", "", "an exception needs the key %q", k)
 			}
 		}
+		r.text(keys["reason"])
+		r.text(keys["owner"])
 		when := r.compile(rule.env, keys["when"], expr.WantBool)
 		l.addSlots(rule, when)
+		until := forever
 		if text := r.text(keys["expires"]); text != "" {
 			day, err := time.Parse(time.DateOnly, text)
 			if err != nil {
-				r.say(keys["expires"], "value", "write it as 2006-01-02", "%q is no day", text)
+				r.say(keys["expires"], "wrong-value", "write it as 2006-01-02", "%q is no day", text)
 				continue
 			}
-			if !l.opts.Today.Before(day.AddDate(0, 0, 1)) {
-				r.warn(keys["expires"], "expired", "remove it, or give it a new day", "the exception expired on %s and no longer holds", text)
-				continue
+			until = day.AddDate(0, 0, 1)
+			if !l.opts.Today.Before(until) {
+				r.warn(keys["expires"], "expired", "remove the exception, or give it a new day", "the exception ended on %s", text)
 			}
 		}
 		if when != nil {
-			rule.except = append(rule.except, exception{when})
+			rule.except = append(rule.except, exception{when, until})
 		}
 	}
 }
@@ -219,20 +282,6 @@ func (l *loader) addSlots(rule *Rule, x *expr.EventExpr) {
 		c, _ := l.layouts.Schema.Class(name)
 		for _, path := range x.Paths {
 			l.layouts.Class(c).AddDeep(path)
-		}
-	}
-}
-
-// coverage warns of attributes that no source fills.
-func (l *loader) coverage(r *reader, rule *Rule, n *yaml.Node) {
-	if l.opts.Fills == nil || rule.where == nil {
-		return
-	}
-	for _, name := range rule.Classes {
-		for _, path := range rule.where.Paths {
-			if path != "unmapped" && !l.opts.Fills(name, path) {
-				r.warn(n, "not-filled", "", "no source fills %s of %s", path, name)
-			}
 		}
 	}
 }

@@ -11,145 +11,159 @@ import (
 )
 
 // A Tree is an OCSF event as nested maps, as encoding/json and YAML decode
-// it: what people write in the cases of rules. Numbers may be int, int64,
-// uint64, float64 or json.Number; times may be RFC 3339 text.
+// it: what people write in the cases of rules. Names may be dotted paths.
+// Numbers may be of any Go type or json.Number; times may be RFC 3339 text;
+// numbers of an enum may be captions.
 type Tree = map[string]any
 
-// AddTree gives a layout the slots that a tree needs. The error is a
-// *PathError, or says what cannot be an attribute.
-func (l *Layout) AddTree(t Tree) error { return l.eachLeaf(t, "", l.addLeaf) }
+// AddTree gives a layout the slots that a tree needs. It returns all that
+// cannot be an attribute.
+func (l *Layout) AddTree(t Tree) []*PathError {
+	w := treeWalk{add: true}
+	w.object(l, t, "")
+	return w.wrong
+}
 
 // FillTree puts a tree into the slots that AddTree made, in an event that was
-// reset to l.
-func (e *Event) FillTree(t Tree) error {
-	return e.Layout.eachLeaf(t, "", func(path string, a *Attr, v any) error {
-		if path == "unmapped" {
-			return e.fillUnmapped(v)
-		}
-		i := e.Layout.Slot(path)
-		if i < 0 {
-			return fmt.Errorf("%s has no slot", path)
-		}
-		val, err := e.treeValue(e.Layout.slots[i], v)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		e.Slots[i] = val
-		return nil
-	})
+// reset to a layout. It returns all values that do not fit.
+func (e *Event) FillTree(t Tree) []*PathError {
+	w := treeWalk{event: e}
+	w.slots = func() []Value { return e.Slots }
+	w.object(e.Layout, t, "")
+	return w.wrong
 }
 
-func (e *Event) fillUnmapped(v any) error {
-	t, ok := v.(Tree)
-	if !ok {
-		return fmt.Errorf("unmapped must be a map of text")
-	}
-	for _, k := range slices.Sorted(maps.Keys(t)) {
-		e.AddUnmapped(k, fmt.Sprint(t[k]))
-	}
-	return nil
+// A treeWalk goes over a tree, to make slots or to fill them.
+type treeWalk struct {
+	add   bool
+	event *Event
+	// slots are those being filled: of the event, or of a row, which moves
+	// when another is added.
+	slots func() []Value
+	above string // the path of the list that rows are in, with a dot
+	wrong []*PathError
 }
 
-// eachLeaf calls f for each value of a tree, in the order of the paths.
-func (l *Layout) eachLeaf(t Tree, prefix string, f func(path string, a *Attr, v any) error) error {
+func (w *treeWalk) fail(o *Object, path, name, near, format string, args ...any) {
+	w.wrong = append(w.wrong, &PathError{Object: o.Name, Path: w.above + path, Name: name, Reason: fmt.Sprintf(format, args...), Near: near})
+}
+
+// object walks the members of the object at prefix, which ends with a dot or
+// is "".
+func (w *treeWalk) object(l *Layout, t Tree, prefix string) {
 	o := l.objectAt(prefix)
 	for _, name := range slices.Sorted(maps.Keys(t)) {
-		head, rest, dotted := strings.Cut(name, ".")
-		a, ok := o.Attr(head)
-		if !ok {
-			return &PathError{o.Name, prefix + name, name, fmt.Sprintf("%s has no attribute %q", o.Name, head), nearest(head, o)}
-		}
 		v := t[name]
-		if prefix == "" && head == "unmapped" {
-			if err := f("unmapped", a, v); err != nil {
-				return err
-			}
-			continue
-		}
-		if a.Base == BaseObject && !a.Array {
+		head, rest, isDotted := strings.Cut(name, ".")
+		path := prefix + head
+		a, ok := o.Attr(head)
+		switch {
+		case !ok:
+			w.fail(o, path, head, nearest(head, o), "%s has no attribute %q", o.Name, head)
+		case path == "unmapped" && l.Class != nil:
+			w.unmapped(o, v, rest, isDotted)
+		case a.Base == BaseObject && !a.Array:
 			sub, ok := v.(Tree)
-			if dotted {
+			if isDotted {
 				sub, ok = Tree{rest: v}, true
 			}
 			if !ok {
-				return fmt.Errorf("%s is an object (%s): give it attributes", prefix+name, a.Object.Name)
+				w.fail(o, path, head, "", "%q is an object (%s): give it attributes", head, a.Object.Name)
+				continue
 			}
-			if err := l.eachLeaf(sub, prefix+head+".", f); err != nil {
-				return err
-			}
-			continue
-		}
-		if dotted {
-			return &PathError{o.Name, prefix + name, name, fmt.Sprintf("%q is no object", head), ""}
-		}
-		if err := f(prefix+name, a, v); err != nil {
-			return err
+			w.object(l, sub, path+".")
+		case isDotted:
+			w.fail(o, prefix+name, head, "", "%q has no attributes to name", head)
+		default:
+			w.value(l, o, a, path, v)
 		}
 	}
-	return nil
 }
 
-func (l *Layout) addLeaf(path string, a *Attr, v any) error {
-	if path == "unmapped" {
-		return nil
+// unmapped keeps what has no attribute: a map of text, or one dotted key.
+func (w *treeWalk) unmapped(o *Object, v any, key string, isDotted bool) {
+	t, ok := v.(Tree)
+	if isDotted {
+		t, ok = Tree{key: v}, true
 	}
-	i, err := l.Add(path)
-	if err != nil {
-		return err
-	}
-	rows := l.slots[i].Rows
-	if rows == nil {
-		return nil
-	}
-	list, ok := v.([]any)
 	if !ok {
-		return fmt.Errorf("%s must be a list of objects", path)
+		w.fail(o, "unmapped", "unmapped", "", "unmapped is a map of text")
+		return
 	}
-	for _, item := range list {
-		row, ok := item.(Tree)
+	if w.add {
+		return
+	}
+	for _, k := range slices.Sorted(maps.Keys(t)) {
+		text, ok := t[k].(string)
 		if !ok {
-			return fmt.Errorf("%s must be a list of objects", path)
+			data, err := json.Marshal(t[k])
+			if err != nil {
+				w.fail(o, "unmapped."+k, k, "", "%v", err)
+				continue
+			}
+			text = string(data)
 		}
-		if err := rows.AddTree(row); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
+		w.event.AddUnmapped(k, text)
 	}
-	return nil
 }
 
-func (e *Event) treeValue(s SlotInfo, v any) (Value, error) {
-	if !s.Attr.Array {
-		return treeScalar(s.Attr, v)
+func (w *treeWalk) value(l *Layout, o *Object, a *Attr, path string, v any) {
+	slot, err := l.Add(path)
+	if err != nil {
+		w.fail(o, path, a.Name, "", "%v", err)
+		return
+	}
+	if !a.Array {
+		val, err := treeScalar(a, v)
+		if err != nil {
+			w.fail(o, path, a.Name, "", "%v", err)
+		} else if !w.add {
+			w.slots()[slot] = val
+		}
+		return
 	}
 	items, ok := v.([]any)
 	if !ok {
-		return Value{}, fmt.Errorf("must be a list")
+		w.fail(o, path, a.Name, "", "a list must stand here")
+		return
 	}
-	list := e.NewList(s.Rows)
+	rows := l.slots[slot].Rows
+	var list *List
+	if !w.add {
+		list = w.event.NewList(rows)
+	}
 	for _, item := range items {
-		if s.Rows == nil {
-			val, err := treeScalar(s.Attr, item)
-			if err != nil {
-				return Value{}, err
-			}
-			list.Items = append(list.Items, val)
+		if rows != nil {
+			w.row(rows, list, o, path, item)
 			continue
 		}
-		list.AddRow()
-		at := list.Len() - 1
-		err := s.Rows.eachLeaf(item.(Tree), "", func(path string, _ *Attr, v any) error {
-			i := s.Rows.Slot(path)
-			val, err := e.treeValue(s.Rows.slots[i], v)
-			if err == nil {
-				list.At(at)[i] = val
-			}
-			return err
-		})
+		val, err := treeScalar(a, item)
 		if err != nil {
-			return Value{}, err
+			w.fail(o, path, a.Name, "", "%v", err)
+		} else if !w.add {
+			list.Items = append(list.Items, val)
 		}
 	}
-	return ListValue(list), nil
+	if !w.add {
+		w.slots()[slot] = ListValue(list)
+	}
+}
+
+// row walks one element of a list of objects.
+func (w *treeWalk) row(rows *Layout, list *List, o *Object, path string, item any) {
+	t, ok := item.(Tree)
+	if !ok {
+		w.fail(o, path, path, "", "a list of objects must stand here")
+		return
+	}
+	inner := treeWalk{add: w.add, event: w.event, above: w.above + path + "."}
+	if !w.add {
+		list.AddRow()
+		at := list.Len() - 1
+		inner.slots = func() []Value { return list.At(at) }
+	}
+	inner.object(rows, t, "")
+	w.wrong = append(w.wrong, inner.wrong...)
 }
 
 func treeScalar(a *Attr, v any) (Value, error) {
@@ -157,16 +171,19 @@ func treeScalar(a *Attr, v any) (Value, error) {
 		text, err := json.Marshal(v)
 		return JSONValue(string(text)), err
 	}
+	isTime := a.Base == BaseTimestamp || a.Base == BaseDatetime
 	switch x := v.(type) {
 	case string:
-		switch a.Base {
-		case BaseString:
+		switch {
+		case a.Base == BaseString:
 			return TextValue(x), nil
-		case BaseTimestamp, BaseDatetime:
+		case isTime:
 			t, err := time.Parse(time.RFC3339, x)
-			return IntValue(t.UnixMilli()), err
-		}
-		if a.Enum != nil {
+			if err != nil {
+				return Value{}, fmt.Errorf("%q is no time: write it as 2006-01-02T15:04:05Z", x)
+			}
+			return IntValue(t.UnixMilli()), nil
+		case a.Enum != nil:
 			if item, ok := a.Enum.ByCaption(x); ok {
 				return IntValue(item.ID), nil
 			}
@@ -177,37 +194,48 @@ func treeScalar(a *Attr, v any) (Value, error) {
 			return BoolValue(x), nil
 		}
 	case time.Time: // YAML reads dates
-		if a.Base == BaseTimestamp || a.Base == BaseDatetime {
+		if isTime {
 			return IntValue(x.UnixMilli()), nil
 		}
 	default:
-		if f, ok := number(v); ok {
-			switch a.Base {
-			case BaseInt, BaseLong, BaseTimestamp, BaseDatetime:
-				if f == math.Trunc(f) && math.Abs(f) < 1<<63 {
-					return IntValue(int64(f)), nil
-				}
-			case BaseFloat:
+		whole, f, ok := number(v)
+		switch a.Base {
+		case BaseInt, BaseLong, BaseTimestamp, BaseDatetime:
+			if ok && f == math.Trunc(f) {
+				return IntValue(whole), nil
+			}
+		case BaseFloat:
+			if ok {
 				return FloatValue(f), nil
 			}
 		}
 	}
-	return Value{}, fmt.Errorf("%v (%T) is of the wrong type", v, v)
+	return Value{}, fmt.Errorf("%v does not fit: %s", v, wants[a.Base])
 }
 
-func number(v any) (float64, bool) {
+var wants = map[Base]string{
+	BaseString: "a text must stand here", BaseBool: "true or false must stand here", BaseInt: "a whole number must stand here",
+	BaseLong: "a whole number must stand here", BaseFloat: "a number must stand here",
+	BaseTimestamp: "a time or milliseconds must stand here", BaseDatetime: "a time or milliseconds must stand here",
+}
+
+// number is v as a whole number and as any number.
+func number(v any) (whole int64, f float64, ok bool) {
 	switch x := v.(type) {
 	case int:
-		return float64(x), true
+		return int64(x), float64(x), true
 	case int64:
-		return float64(x), true
+		return x, float64(x), true
 	case uint64:
-		return float64(x), true
+		return int64(x), float64(x), x <= math.MaxInt64
 	case float64:
-		return x, true
+		return int64(x), x, math.Abs(x) < 1<<63
 	case json.Number:
+		if i, err := x.Int64(); err == nil {
+			return i, float64(i), true
+		}
 		f, err := x.Float64()
-		return f, err == nil
+		return int64(f), f, err == nil && math.Abs(f) < 1<<63
 	}
-	return 0, false
+	return 0, 0, false
 }

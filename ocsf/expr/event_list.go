@@ -113,7 +113,7 @@ func (m *unmappedMap) all() traits.Mapper {
 	for _, p := range m.pairs {
 		out[p.Key] = p.Value
 	}
-	return types.NewStringStringMap(types.DefaultTypeAdapter, out).(traits.Mapper)
+	return types.NewStringStringMap(types.DefaultTypeAdapter, out)
 }
 
 // Find implements traits.Mapper. Of a key that is there twice the last counts.
