@@ -274,6 +274,10 @@ func (s *splitter) explain(p *piece) {
 // because a whole value starts in the next line.
 func (s *splitter) damagedLine() (int, bool) {
 	lines := s.lines && s.number > 0 && !s.inList
+	far := s.limit
+	if !lines {
+		far = repairBytes // a line that long is none
+	}
 	end := 0
 	for {
 		i := bytes.IndexByte(s.buf[s.pos+end:], '\n')
@@ -282,7 +286,7 @@ func (s *splitter) damagedLine() (int, bool) {
 			break
 		}
 		end = len(s.buf) - s.pos
-		if end > s.limit {
+		if end > far {
 			return 0, false
 		}
 		if !s.fill() {
