@@ -62,7 +62,6 @@ type memory struct {
 	mu     sync.Mutex
 	events []nagare.Event
 	err    error
-	bytes  int
 	count  int
 	forget bool
 }
