@@ -91,8 +91,11 @@ func TestEveryCallFails(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for _, dies := range []bool{true, false} {
 			t.Run(fmt.Sprintf("after=%v dies=%v", after, dies), func(t *testing.T) {
-				total := 0
-				for n := 1; ; n++ {
+				total, step := 0, 1
+				if testing.Short() { // each with the race detector takes its time
+					step = 4
+				}
+				for n := 1; ; n += step {
 					w := newWorld(t, l, 2)
 					w.add(start.Add(time.Minute), "dead-1", "uid-0-a")
 					left := n
@@ -165,7 +168,7 @@ func TestZombies(t *testing.T) {
 	l := newLayouts(t)
 	rounds := 40
 	if testing.Short() {
-		rounds = 12
+		rounds = 6
 	}
 	var lost, recovered int64
 	for seed := range uint64(rounds) {

@@ -197,6 +197,9 @@ func TestSameSchema(t *testing.T) {
 
 // Many rows go into several row groups.
 func TestRowGroups(t *testing.T) {
+	if testing.Short() {
+		t.Skip("50,000 rows")
+	}
 	l := newLayouts(t)
 	tab := l.table(t, "authentication")
 	var buf bytes.Buffer
