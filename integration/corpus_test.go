@@ -1,0 +1,224 @@
+package integration_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nagare"
+	"nagare/ocsf"
+	"nagare/ocsf/mapping"
+	"nagare/ocsf/mappings"
+	"nagare/producers"
+	"nagare/producers/datadog"
+	"nagare/producers/mail"
+	"nagare/producers/upload"
+)
+
+// The corpus is real events, and hand-made ones where there are no real ones
+// to be had, outside of the repository. It is read here as production reads
+// it: intake with its adapters, the head of the mapping, the mapping.
+
+// A folder is one of the corpus and what must come of it.
+type folder struct {
+	dir, source string
+	// classes are how many events of each class there are at least; one that
+	// is not named must not appear.
+	classes map[string]int
+	// dead are the dead letters: files or rows that are no events, by reason.
+	dead map[string]int
+	// timeless says that the events have no time of their own.
+	timeless bool
+}
+
+var corpus = []folder{
+	{dir: "microsoft_defender_xdr", source: "defender"},
+	{dir: "entra_signin", source: "entra"},
+	{dir: "aws_cloudtrail", source: "cloudtrail"},
+	{dir: "aws_cloudtrail_s3objects", source: "cloudtrail"},
+	{dir: "aws_cloudtrail_eventbridge", source: "cloudtrail"},
+	{dir: "aws_cloudtrail_lookupevents", source: "cloudtrail"},
+	{dir: "datadog_webhook_synthetic", source: "datadog"},
+	{dir: "mail_mime", source: "mail"},
+	{dir: "csv_manual", source: "directory"},
+	{dir: "csv_synthetic_jp", source: "directory"},
+}
+
+func TestCorpus(t *testing.T) {
+	root := filepath.Join("..", "..", "shared", "data")
+	if _, err := os.Stat(root); err != nil {
+		t.Skip("the corpus is not here")
+	}
+	set := loadMappings(t)
+	for _, f := range corpus {
+		t.Run(f.dir, func(t *testing.T) {
+			files, err := os.ReadDir(filepath.Join(root, f.dir))
+			if err != nil {
+				t.Skip(err)
+			}
+			c := &counts{classes: map[string]int{}, dead: map[string]int{}, uids: map[string]string{}, sc: &mapping.Scratch{}}
+			for _, e := range files {
+				if e.Name() != "SOURCE.txt" {
+					c.file(t, set, f, filepath.Join(root, f.dir, e.Name()))
+				}
+			}
+			t.Log(c.summary(f.source))
+			for name, n := range f.classes {
+				if c.classes[name] < n {
+					t.Errorf("%d events of class %s, want at least %d", c.classes[name], name, n)
+				}
+			}
+			for name, n := range c.classes {
+				if _, ok := f.classes[name]; !ok {
+					t.Errorf("%d events of class %s, want none", n, name)
+				}
+			}
+			if !maps.Equal(c.dead, f.dead) {
+				t.Errorf("dead letters %v, want %v", c.dead, f.dead)
+			}
+		})
+	}
+}
+
+// counts is what became of a folder.
+type counts struct {
+	events  int
+	classes map[string]int
+	dead    map[string]int
+	uids    map[string]string // uid → body
+	sc      *mapping.Scratch
+	suspect int
+}
+
+func (c *counts) summary(source string) string {
+	st := c.sc.Stats(source)
+	last := int64(0)
+	if st != nil {
+		last = st.LastResort
+	}
+	return fmt.Sprintf("events %d classes %v last resort %d dead %v time_suspect %d stats %+v", c.events, c.classes, last, c.dead, c.suspect, st)
+}
+
+// file takes one file through intake and mapping.
+func (c *counts) file(t *testing.T, set *mapping.Set, f folder, name string) {
+	t.Helper()
+	m, ok := set.Source(f.source)
+	if !ok {
+		t.Fatalf("no mapping for %s", f.source)
+	}
+	var out ocsf.Event
+	for _, ev := range take(t, set, f.source, name) {
+		c.events++
+		if ev.Reason != "" {
+			c.dead[ev.Reason]++
+			continue
+		}
+		if body, ok := c.uids[ev.UID]; ok && body != string(ev.Body) {
+			t.Errorf("%s: two events have the uid %s:\n%.300s\n%.300s", name, ev.UID, body, ev.Body)
+		}
+		c.uids[ev.UID] = string(ev.Body)
+		if err := m.Normalize(&ev, &out, c.sc); err != nil {
+			var dead *mapping.Dead
+			if !errors.As(err, &dead) {
+				t.Fatal(err)
+			}
+			c.dead[dead.Reason]++
+			t.Logf("%s: %v: %.300s", filepath.Base(name), err, ev.Body)
+			continue
+		}
+		c.classes[out.Layout.Class.Name]++
+		for _, p := range ocsf.Validate(&out, nil) {
+			t.Errorf("%s: %s: %s: %s\n%.500s", filepath.Base(name), out.Layout.Class.Name, p.Path, p.Message, ev.Body)
+		}
+		text := out.AppendJSON(nil)
+		if !json.Valid(text) {
+			t.Errorf("%s: no JSON: %s", name, text)
+		}
+		if bytes.Contains(text, []byte("time_suspect")) {
+			c.suspect++
+			if !f.timeless {
+				t.Logf("%s: time is suspect: %.300s", filepath.Base(name), ev.Body)
+			}
+		}
+	}
+}
+
+// take returns the events that intake makes of a file.
+func take(t *testing.T, set *mapping.Set, source, name string) []nagare.Event {
+	t.Helper()
+	var got memory
+	in := producers.NewIntake(producers.Config{
+		Head:   func() producers.Head { return set.Head(mapping.Options{}) },
+		Events: &got,
+		Adapters: map[string]producers.Adapter{
+			"datadog": datadog.Adapter(), "mail": mail.Adapter(),
+			"directory": upload.Adapter(), "defender": upload.Adapter(), "entra": upload.Adapter(), "cloudtrail": upload.Adapter(),
+		},
+	})
+	r, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	d := producers.Delivery{Source: source, Name: filepath.Base(name), Auth: nagare.AuthPass, Received: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)}
+	if _, err := in.AcceptFile(context.Background(), d, r, nil); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	slices.SortStableFunc(got.events, func(a, b nagare.Event) int { return strings.Compare(a.ID, b.ID) })
+	return got.events
+}
+
+// memory keeps events.
+type memory struct {
+	mu     sync.Mutex
+	events []nagare.Event
+}
+
+func (m *memory) Put(_ context.Context, events []nagare.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range events {
+		e.Body = bytes.Clone(e.Body)
+		m.events = append(m.events, e)
+	}
+	return nil
+}
+
+// loadMappings loads the mapping files that are built in.
+func loadMappings(t *testing.T) *mapping.Set {
+	t.Helper()
+	schema, err := ocsf.Load(ocsf.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := fs.Glob(mappings.FS, "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []mapping.File
+	for _, n := range names {
+		data, err := fs.ReadFile(mappings.FS, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, mapping.File{Name: n, Data: data})
+	}
+	layouts := ocsf.NewLayouts(schema)
+	set, problems := mapping.Load(layouts, files)
+	for _, p := range problems {
+		t.Error(p)
+	}
+	layouts.Freeze()
+	return set
+}
