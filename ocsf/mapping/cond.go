@@ -65,8 +65,11 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 				return truth(ok)
 			}
 		}
-		v := c.value(e.Args[0])
-		return func(r *run) tri { return truth(v(r).Has()) }
+		v := c.operand(e.Args[0])
+		return func(r *run) tri {
+			_, ok := v(r)
+			return truth(ok)
+		}
 	case expr.OpEqual:
 		v, want := c.operand(e.Args[0]), e.Value
 		return func(r *run) tri {
@@ -127,14 +130,16 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 	}
 }
 
-// operand is value for comparing: a path is only looked at.
+// operand is value for comparing: what is only looked at stays in unmapped.
 func (c *compiler) operand(e *expr.RawExpr) finder {
 	if e.Op == expr.OpPath {
 		return c.find(e)
 	}
 	v := c.value(e)
 	return func(r *run) (expr.RawValue, bool) {
+		had := len(r.pending)
 		got := v(r)
+		r.pending = r.pending[:min(had, len(r.pending))]
 		return got, got.Has()
 	}
 }
