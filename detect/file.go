@@ -94,10 +94,12 @@ func (r *reader) syntax(err error) {
 		for _, e := range many.Errors {
 			r.syntax(e)
 		}
-	case errors.As(err, &one):
+	case errors.As(err, &one) && one.Mark.Line > 0:
 		r.problems = append(r.problems, nagare.Problem{File: r.file.Name, Line: one.Mark.Line, Column: one.Mark.Column, Code: "syntax", Message: one.Message})
+	case errors.As(err, &one):
+		r.say(nil, "syntax", "write one rule a file", "%s", strings.TrimPrefix(one.Message, "yaml: "))
 	default:
-		r.say(nil, "syntax", "one rule a file, in YAML", "%v", err)
+		r.say(nil, "syntax", "", "%v", err)
 	}
 }
 

@@ -129,7 +129,21 @@ func nearest(name string, o *Object) string {
 	for i, a := range o.Attrs {
 		names[i] = a.Name
 	}
-	return Nearest(name, names)
+	return NearestName(name, names)
+}
+
+// NearestName is Nearest for attributes: a word of one will do, as mail or
+// emial for email_addr.
+func NearestName(name string, names []string) string {
+	if n := Nearest(name, names); n != "" {
+		return n
+	}
+	for _, n := range names {
+		if len(name) > 3 && (strings.Contains(n, name) || Nearest(name, strings.Split(n, "_")) != "") {
+			return n
+		}
+	}
+	return ""
 }
 
 // Nearest returns the name with the smallest edit distance to name, or "" if

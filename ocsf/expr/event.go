@@ -118,24 +118,23 @@ func (e *EventEnv) Compile(text string, want Want) (*EventExpr, []Issue) {
 	if iss.Err() != nil {
 		return nil, e.explain(parsed.NativeRep(), rw.issues, issues(iss))
 	}
-	if len(rw.issues) > 0 {
-		return nil, rw.issues
-	}
+	found := rw.issues // and what else is wrong with the rest
 	if out := checked.OutputType(); !want.fits(out) {
-		return nil, []Issue{{Line: 1, Column: 1, Code: "wrong-type", Message: fmt.Sprintf("the expression is %s and must be %s", plainType(out.String()), want)}}
+		return nil, append(found, Issue{Line: 1, Column: 1, Code: "wrong-type", Message: fmt.Sprintf("the expression is %s and must be %s", plainType(out.String()), want)})
 	}
 	rep := checked.NativeRep()
-	if found := e.objectUses(rep); len(found) > 0 {
-		return nil, found
+	if hidden := e.objectUses(rep); len(hidden) > 0 {
+		return nil, append(found, hidden...)
 	}
 	options, issue := e.cost(checked)
 	if issue != nil {
-		return nil, []Issue{*issue}
+		return nil, append(found, *issue)
 	}
 	if want == WantBool {
-		if found := e.checkAbsence(checked); len(found) > 0 {
-			return nil, found
-		}
+		found = append(found, e.checkAbsence(checked)...)
+	}
+	if len(found) > 0 {
+		return nil, found
 	}
 	program, err := e.env.Program(checked, options...)
 	if err != nil {

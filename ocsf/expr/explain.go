@@ -34,13 +34,8 @@ func nameOf(rep *ast.AST, x ast.Expr) (line, column int) {
 // instead suggests what was meant by an attribute that is none.
 func (e *EventEnv) instead(up resolved, name string) string {
 	names := up.record.names()
-	if n := ocsf.Nearest(name, names); n != "" {
+	if n := ocsf.NearestName(name, names); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)
-	}
-	for _, n := range names { // a word of it: mail, emial
-		if len(name) > 3 && (strings.Contains(n, name) || ocsf.Nearest(name, strings.Split(n, "_")) != "") {
-			return fmt.Sprintf("did you mean %q?", n)
-		}
 	}
 	var only []string
 	for _, c := range e.classes {
@@ -48,8 +43,11 @@ func (e *EventEnv) instead(up resolved, name string) string {
 			only = append(only, c.Name)
 		}
 	}
-	if len(only) > 0 {
-		return "only " + brief(only) + " has it: write a rule for each class"
+	switch {
+	case len(only) == 1:
+		return "only " + only[0] + " has it: write a rule for each class"
+	case len(only) > 1:
+		return fmt.Sprintf("%d of the classes have it, as %s: name the class", len(only), only[0])
 	}
 	for i, a := range up.record.attrs {
 		if a.Base == ocsf.BaseObject && !a.Array && up.record.below[i].attr(name) != nil {
