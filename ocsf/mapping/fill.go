@@ -173,7 +173,7 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		v := value(r)
 		if t.put(r, slots, &v) {
 			r.usePending(int32(t.slot))
-		} else if v.Has() {
+		} else if s, ok := v.Scalar(); v.Has() && !(ok && s == "") { // "" is how a file says nothing
 			r.stats.Unconverted++
 		}
 	}
