@@ -373,11 +373,11 @@ func TestFileUIDsNeedTheWholeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	in, events, _ := newTestIntake(Config{})
+	in, events, _ := newTestIntake(Config{InOrder: true})
 	if _, err := in.AcceptFile(t.Context(), Delivery{Source: "okta", Name: "f.json"}, f, nil); err != nil {
 		t.Fatal(err)
 	}
-	in, again, _ := newTestIntake(Config{})
+	in, again, _ := newTestIntake(Config{InOrder: true})
 	if _, err := in.Accept(t.Context(), Delivery{Source: "okta", Name: "g", Body: []byte(lines)}); err != nil {
 		t.Fatal(err)
 	}
