@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	kctx, err := k.Parse(args)
+	kctx, err := k.Parse(joinDurations(args))
 	if exited {
 		return code
 	}
@@ -93,4 +93,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return app.ExitCode(err)
 	}
 	return 0
+}
+
+// joinDurations makes --from -1h one word, --from=-1h: a position may begin
+// with a minus, which would be taken for a flag.
+func joinDurations(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if (a == "--from" || a == "--to") && i+1 < len(args) && len(args[i+1]) > 1 && args[i+1][0] == '-' && args[i+1][1] >= '0' && args[i+1][1] <= '9' {
+			a += "=" + args[i+1]
+			i++
+		}
+		out = append(out, a)
+	}
+	return out
 }
