@@ -245,11 +245,11 @@ func (c *absence) facts(x ast.Expr, polarity bool, s *scope, hasOnly, loop bool)
 			return out
 		}
 	}
-	if hasOnly {
-		return out
-	}
 	if x.Kind() == ast.ComprehensionKind && isBind(x.AsComprehension()) {
 		return c.facts(x.AsComprehension().Result(), polarity, c.env.inside(x, s), hasOnly, loop)
+	}
+	if hasOnly {
+		return out
 	}
 	c.eachRead(x, s, func(r read) {
 		if z := c.outcome(x, r, false, loop); z == want(!polarity) || z == outError {

@@ -119,6 +119,9 @@ var oracleRules = []string{
 	`cel.bind(n, event.user.name, n != "root")`,
 	`cel.bind(n, event.user.name, n == "x" || n.startsWith("zz"))`,
 	`cel.bind(b, event.is_mfa == false, b)`,
+	`cel.bind(u, event.user, has(u.uid)) && event.user.uid != "root"`,
+	`!cel.bind(u, event.user, has(u.uid)) || event.user.uid != "root"`,
+	`cel.bind(n, event.user.name, n == "x") && event.user.name != "zz"`,
 	`cel.bind(b, event.is_mfa == false, !b && event.count > 3)`,
 	// what is required, and what is so only of what is there
 	`event.device.type_id != SERVER`,

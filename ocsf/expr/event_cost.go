@@ -36,7 +36,7 @@ type sizes struct{}
 // EstimateSize implements checker.CostEstimator.
 func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 	if n.Type().Kind() == types.StringKind {
-		return &checker.SizeEstimate{Max: 4096}
+		return &checker.SizeEstimate{Max: 1024}
 	}
 	return &checker.SizeEstimate{Max: 64}
 }

@@ -161,6 +161,7 @@ func TestMistakes(t *testing.T) {
 		`event.?user.?name.orValue("x") != "root"`:                         "optional: a.?b and a[?b] are not for rules",
 		`event.user == event.actor.user`:                                   "1:1 object: an object of OCSF stands here for itself",
 		`[event.user].exists(u, u.name != "root")`:                         "1:1 object: ",
+		`event.auth_factors.map(f, f).size() > 0`:                          "1:27 object: ",
 		`dyn(event.user).name != "root"`:                                   "1:5 object: ",
 		`(event.is_remote ? event.user : event.actor.user).name != "root"`: "object: ",
 		`event.auth_factors.map(f, f).exists(g, g.provider != "x")`:        "object: ",
@@ -205,6 +206,15 @@ func TestSeveralClasses(t *testing.T) {
 		}
 		if (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("%s\n got %q\nwant %q", text, got, want)
+		}
+	}
+	// Required of one class, and not of the other.
+	if _, found := eventEnv(t, schema(t), "incident_finding").Compile(`event.status_id != NEW`, WantBool); len(found) > 0 {
+		t.Errorf("required: %v", found)
+	}
+	for _, classes := range [][]string{{"incident_finding", "account_change"}, {"account_change", "incident_finding"}} {
+		if _, found := eventEnv(t, schema(t), classes...).Compile(`event.status_id != OTHER`, WantBool); len(found) == 0 {
+			t.Errorf("%v: what one class may lack is read unguarded", classes)
 		}
 	}
 }
@@ -308,6 +318,40 @@ func TestEval(t *testing.T) {
 	}
 	if x, _ := env.Compile(`meta.auth == "fail" && event.user.name == "x"`, WantBool); !x.ReadsAuth || strings.Join(x.Paths, " ") != "user.name" {
 		t.Errorf("reads %v, auth %v", x.Paths, x.ReadsAuth)
+	}
+}
+
+// TestCostLimit holds that a loop in a loop over a hostile event ends early,
+// and that a single loop over it does not.
+func TestCostLimit(t *testing.T) {
+	s := schema(t)
+	ls := ocsf.NewLayouts(s)
+	c, _ := s.Class("authentication")
+	l := ls.Class(c)
+	l.AddDeep("auth_factors.provider")
+	ls.Freeze()
+	var e ocsf.Event
+	e.Reset(l)
+	slot := l.Slot("auth_factors")
+	list := e.NewList(l.Info(slot).Rows)
+	for range 3000 {
+		list.AddRow()[list.Row.Slot("provider")] = ocsf.TextValue("p")
+	}
+	e.Slots[slot] = ocsf.ListValue(list)
+	env := eventEnv(t, s, "authentication")
+	var v Vars
+	v.Bind(env, &e, &nagare.Event{})
+	for text, fails := range map[string]bool{
+		`event.auth_factors.exists(a, a.provider == "q")`:                                                               false,
+		`event.auth_factors.exists(a, event.auth_factors.exists(b, has(a.provider) && b.provider == a.provider + "x"))`: true,
+	} {
+		x, found := env.Compile(text, WantBool)
+		if len(found) > 0 {
+			t.Fatal(text, found)
+		}
+		if got, err := x.Bool(&v); got || (err != nil) != fails {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
 	}
 }
 
