@@ -40,6 +40,10 @@ func TestKills(t *testing.T) {
 	t.Logf("%d kills, seed %d", kills, seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 
+	config := filepath.Join(t.TempDir(), "nagare.yaml")
+	if err := os.WriteFile(config, []byte("stream: {shards: 3}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s := &senders{acked: map[string]bool{}}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -48,13 +52,13 @@ func TestKills(t *testing.T) {
 		go s.send(ctx, i)
 	}
 	for range kills {
-		p := up(t, binary, dir)
+		p := up(t, binary, dir, "--config", config)
 		s.target(p.info)
 		time.Sleep(time.Duration(200+rnd.IntN(1500)) * time.Millisecond) // the moment is the point: any will do
 		p.kill9()
 		s.target(runInfo{})
 	}
-	p := up(t, binary, dir)
+	p := up(t, binary, dir, "--config", config)
 	s.target(p.info)
 	// A little more after the last start, and then no more.
 	await(t, 20*time.Second, "deliveries after the last start", func() bool { return s.since() > 20 })
