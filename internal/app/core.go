@@ -94,7 +94,7 @@ func loadCore(o Options, sel selection) (*core, error) {
 				receivers = append(receivers, r)
 			}
 		}
-		c.rules, problems = detect.Load(c.layouts, files, detect.Options{Receivers: receivers})
+		c.rules, problems = detect.Load(c.layouts, files, detect.Options{Receivers: receivers, Fills: detect.FilledBy(c.layouts)})
 		c.problems = append(c.problems, problems...)
 	}
 	c.layouts.Freeze()
