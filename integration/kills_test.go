@@ -213,7 +213,11 @@ func TestOneFolderOneProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	command(t, binary, "--data", dir, "send", "--source", "okta", file)
+	token := p.info.Tokens["okta"]
 	p = up(t, binary, dir)
+	if p.info.Tokens["okta"] != token {
+		t.Error("a restart changed the token that senders were given")
+	}
 	await(t, 30*time.Second, "the event sent without up", func() bool { return countByUID(t, binary, dir)["alone"] == 1 })
 	p.pause()
 	if code, _, stderr := run(binary, "--data", dir, "alerts", "list"); code != 3 {

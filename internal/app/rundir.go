@@ -97,3 +97,34 @@ func removeRunInfo(dir string) error {
 	}
 	return nil
 }
+
+// tokensFile keeps the tokens that up made, so that a sender that was given
+// one can go on after a restart.
+const tokensFile = "tokens.json"
+
+func readTokens(dir string) (map[string]string, error) {
+	tokens := map[string]string{}
+	data, err := os.ReadFile(filepath.Join(dir, tokensFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return tokens, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &tokens)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; remove it to have new tokens", tokensFile, err)
+	}
+	return tokens, nil
+}
+
+func writeTokens(dir string, tokens map[string]string) error {
+	data, err := json.MarshalIndent(tokens, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, tokensFile+".tmp")
+	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(dir, tokensFile))
+}

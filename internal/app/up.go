@@ -280,6 +280,10 @@ func receiversOf(c config.Config, out io.Writer) (map[string]alert.Receiver, err
 // intakeHandler is the webhook with every source's way of authentication. A
 // source without one in the configuration gets a random token.
 func (p *pipeline) intakeHandler(intake *producers.Intake, metrics *producers.Metrics) (http.Handler, error) {
+	kept, err := readTokens(p.opts.Data)
+	if err != nil {
+		return nil, err
+	}
 	p.tokens = map[string]string{}
 	sources := map[string]webhook.Source{}
 	for _, name := range p.core.mappings.Sources() {
@@ -288,12 +292,17 @@ func (p *pipeline) intakeHandler(intake *producers.Intake, metrics *producers.Me
 		}
 		auth := p.core.config.Sources[name].Auth
 		if auth == nil {
-			token := make([]byte, 16)
-			rand.Read(token)
-			p.tokens[name] = hex.EncodeToString(token)
+			if p.tokens[name] = kept[name]; p.tokens[name] == "" {
+				token := make([]byte, 16)
+				rand.Read(token)
+				p.tokens[name] = hex.EncodeToString(token)
+			}
 			auth = &config.Auth{Kind: "header", Name: "X-Nagare-Token", Secret: config.NewSecret(p.tokens[name])}
 		}
 		sources[name] = webhook.Source{Auth: webhook.Auth{Kind: auth.Kind, Name: auth.Name, User: auth.User, Secret: webhook.Secret(auth.Secret.Reveal())}}
+	}
+	if err := writeTokens(p.opts.Data, p.tokens); err != nil {
+		return nil, err
 	}
 	return webhook.New(webhook.Config{
 		Intake: intake, Sources: sources, MaxBody: int(p.core.config.Limits.Body), Log: p.opts.Log, Metrics: metrics,
