@@ -3,6 +3,7 @@ package kinesisd
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -281,6 +282,44 @@ func TestRunEnds(t *testing.T) {
 			t.Errorf("run ended with %v", err)
 		}
 	})
+}
+
+// TestAnswerAfterCommit holds the disk up: as long as a record is not
+// committed it is neither answered for nor shown.
+func TestAnswerAfterCommit(t *testing.T) {
+	s := open(t, Config{})
+	must(t, s, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	db, err := sql.Open("sqlite", dsn(hourPath(s.cfg.Dir, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec(`BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan int, 1)
+	go func() {
+		code, _ := post(t, s, "PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"YWJj"}`)
+		answered <- code
+	}()
+	select {
+	case code := <-answered:
+		t.Fatalf("answered %d before the commit", code)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if got := horizon(t, s, firstShard); len(got) != 0 {
+		t.Errorf("shown before the commit: %v", got)
+	}
+	if _, err := db.Exec(`ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-answered; code != http.StatusOK {
+		t.Errorf("answered %d", code)
+	}
+	if d := cmp.Diff([]string{"abc"}, horizon(t, s, firstShard)); d != "" {
+		t.Errorf("records (-want +got):\n%s", d)
+	}
 }
 
 // TestFullDisk refuses records while they do not fit, and takes them again
