@@ -73,6 +73,9 @@ func TestReplay(t *testing.T) {
 			}
 		}
 	}
+	if code, _, _ := run(binary, "--data", dir, "replay", "--app", "live", "--from", "-1h", "--to", "-2h"); code != 2 {
+		t.Errorf("an end before the start: exit %d, want 2", code)
+	}
 	if got := list("--origin", ""); len(got) != 2 {
 		t.Errorf("a dry run left %d alerts, want 2", len(got))
 	}

@@ -26,7 +26,9 @@ func (t *Terminal) Post(_ context.Context, m Message) (Receipt, error) {
 		b.WriteString("  (" + remark + ")\n")
 	}
 	if body := m.body(); body != "" {
-		b.WriteString("  " + strings.ReplaceAll(body, "\n", "\n  ") + "\n")
+		// The bar marks every line of it: an event's own line breaks must not
+		// pass for lines of ours.
+		b.WriteString("  │ " + strings.ReplaceAll(body, "\n", "\n  │ ") + "\n")
 	}
 	for _, line := range m.facts() {
 		b.WriteString("  " + line + "\n")

@@ -120,7 +120,7 @@ func said(e *alert.Entry, err error, out io.Writer) error {
 func alertError(err error) error {
 	for _, known := range []error{alert.ErrUnknown, alert.ErrAmbiguous, alert.ErrState, alert.ErrVerdict} {
 		if errors.Is(err, known) {
-			return &Usage{fmt.Errorf("%w; nagare alerts list shows the ids", err)}
+			return &Usage{err}
 		}
 	}
 	return err

@@ -35,6 +35,9 @@ func Replay(ctx context.Context, o Options, r ReplayOptions) error {
 	if err != nil {
 		return usagef("--to: %w", err)
 	}
+	if !start.Time.IsZero() && !start.Time.Before(end) {
+		return usagef("--to %s is not after --from %s", end.UTC().Format(time.RFC3339), start.Time.UTC().Format(time.RFC3339))
+	}
 	if r.DryRun && r.Notify {
 		return usagef("--dry-run writes no alerts, so there is nothing for --notify to send")
 	}

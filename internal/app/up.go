@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -35,6 +36,11 @@ const (
 
 // terminal is the receiver of alerts where none is configured.
 const terminal = "terminal"
+
+// softMemory is from where on the collector works harder. All queues together
+// may hold about half of it; without it, garbage of large deliveries would
+// stay as long as memory is free. GOMEMLIMIT sets another.
+const softMemory = 384 << 20
 
 // UpOptions are the flags of up.
 type UpOptions struct {
@@ -67,6 +73,9 @@ func Up(ctx context.Context, o Options, up UpOptions) error {
 	}
 	if !data.ours() {
 		return usagef("process %d already runs on %s; stop it, or name another folder with --data", data.run.PID, o.Data)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
 	}
 	err = runPipeline(ctx, o, up, c, data)
 	return errors.Join(err, data.close())
