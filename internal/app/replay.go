@@ -78,9 +78,6 @@ func replay(ctx context.Context, o Options, r ReplayOptions, c *core, data *data
 		DefaultSource: "unknown", Monitor: monitor, Log: o.Log,
 		NewStage: live.New(live.Config{Normalize: c.normalizer(), Eval: c.eval(origin, r.Notify), Record: record, Stats: stats}),
 	}
-	if start.App != "" {
-		cfg.Start.App = start.App
-	}
 	began := time.Now()
 	bar := newBar(r.Progress, -1, "replaying")
 	running, stop := context.WithCancel(ctx)

@@ -231,7 +231,7 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server) error {
 // consumers are the configurations of everything that reads a stream here.
 func (p *pipeline) consumers(events, bulk string) []consumers.Config {
 	flush := p.core.config.Lake.Flush
-	if flush == config.Default().Lake.Flush && p.up.Flush > 0 {
+	if flush == 0 {
 		flush = p.up.Flush
 	}
 	base := consumers.Config{

@@ -40,11 +40,11 @@ func check(c *Config, d *document, sources []string) {
 	if c.Lake.OCSF != "1.3.0" {
 		bad(at("lake", "ocsf"), "value", `this version knows "1.3.0"`, "lake.ocsf %q is unknown", c.Lake.OCSF)
 	}
-	if c.Lake.Flush < time.Second || c.Lake.Flush > 24*time.Hour {
+	if c.Lake.Flush != 0 && c.Lake.Flush < time.Second || c.Lake.Flush > 24*time.Hour {
 		bad(at("lake", "flush"), "value", "use 1s to 24h; on Security Lake at least 5m", "lake.flush is %s", c.Lake.Flush)
 	}
-	if c.Limits.Depth < 1 || c.Limits.Depth > 512 {
-		bad(at("limits", "depth"), "value", "use 1 to 512", "limits.depth is %d", c.Limits.Depth)
+	if c.Limits.Depth < 1 || c.Limits.Depth > 64 {
+		bad(at("limits", "depth"), "value", "use 1 to 64, which is what mappings read", "limits.depth is %d", c.Limits.Depth)
 	}
 	if c.Limits.Decompressed < c.Limits.Body {
 		bad(at("limits", "decompressed"), "value", "make it at least limits.body", "limits.decompressed is less than limits.body")

@@ -97,8 +97,8 @@ type Coord struct {
 type Lake struct {
 	// Dir is the lake's folder; the default is lake in the data folder.
 	Dir string `yaml:"dir"`
-	// Flush is how long events wait for a file; the default is 1h, up has its
-	// own.
+	// Flush is how long events wait for a file; zero leaves it to the flag of
+	// up.
 	Flush time.Duration `yaml:"flush"`
 	// OCSF is the schema version of the lake; this version knows 1.3.0.
 	OCSF string `yaml:"ocsf"`
@@ -125,7 +125,7 @@ func Default() Config {
 	return Config{
 		Stream: Stream{Name: "nagare", Shards: 1, Retention: 24 * time.Hour},
 		Coord:  Coord{Kind: "sqlite"},
-		Lake:   Lake{Flush: time.Hour, OCSF: "1.3.0"},
+		Lake:   Lake{OCSF: "1.3.0"},
 		SQL:    SQL{Engine: "duckdb"},
 		Limits: Limits{Body: 10 << 20, Decompressed: 64 << 20, Depth: 64},
 	}
