@@ -419,6 +419,7 @@ func rawFunctions() []cel.EnvOption {
 				}
 				return v // it was no text: some sources send the object itself
 			}))),
+		cel.Function("named", cel.Overload("raw_named", []*cel.Type{cel.DynType}, cel.DynType, cel.UnaryBinding(named))),
 		cel.Function("sha256", cel.Overload("raw_sha256", []*cel.Type{cel.DynType}, cel.StringType,
 			cel.UnaryBinding(func(v ref.Val) ref.Val {
 				s, ok := valueOf(v).Scalar()
