@@ -19,28 +19,49 @@ type Event struct {
 	// order they were met. Values are text; objects and arrays are JSON text.
 	Unmapped []Pair
 
-	lists []*List // all lists ever made for this event, reused
-	used  int     // how many of them are in use
+	fields *Fields // nil: any slot may be filled
+	lists  []*List // all lists ever made for this event, reused
+	used   int     // how many of them are in use
 }
 
 // A Pair is one entry of Event.Unmapped.
 type Pair struct{ Key, Value string }
 
-// Reset makes e an empty event of a layout.
-func (e *Event) Reset(l *Layout) {
-	e.Layout = l
+// Reset makes e an empty event of a layout, of which any slot may be filled.
+func (e *Event) Reset(l *Layout) { e.reset(l, nil) }
+
+// ResetTo makes e an empty event of which only certain slots will be filled.
+func (e *Event) ResetTo(f *Fields) { e.reset(f.layout, f) }
+
+// reset empties what may be filled. All other slots, up to the capacity, are
+// empty at any time.
+func (e *Event) reset(l *Layout, f *Fields) {
+	if e.fields == nil {
+		clear(e.Slots)
+	} else {
+		for _, r := range e.fields.ranges {
+			clear(e.Slots[r[0]:r[1]])
+		}
+	}
 	if cap(e.Slots) >= l.Len() {
 		e.Slots = e.Slots[:l.Len()]
-		clear(e.Slots)
 	} else {
 		e.Slots = make([]Value, l.Len())
 	}
-	clear(e.Unmapped)
+	e.Layout, e.fields = l, f
 	e.Unmapped = e.Unmapped[:0]
 	for _, x := range e.lists[:e.used] {
 		clear(x.Items)
 	}
 	e.used = 0
+}
+
+// plan is what Finish does to the event.
+func (e *Event) plan() *finishPlan {
+	if e.fields != nil {
+		return e.fields.finish
+	}
+	return e.Layout.finish
 }
 
 // Class is the event's class.

@@ -101,7 +101,10 @@ func (l *Layout) freeze() {
 	}
 	l.finish = l.planFinish()
 	l.validate = l.planValidate()
-	l.tree = newTree(l)
+	l.tree = newTree(l, nil)
+	for _, f := range l.fields {
+		f.freeze()
+	}
 }
 
 // addDerived adds the slots that follow from those in use: captions of enum
@@ -245,7 +248,7 @@ func (l *Layout) planClass(p *finishPlan) {
 	for path, v := range map[string]Value{
 		"category_uid": IntValue(int64(c.CategoryUID)), "category_name": TextValue(c.CategoryName),
 		"class_uid": IntValue(int64(c.UID)), "class_name": TextValue(c.Caption),
-		"metadata.version": TextValue(Version),
+		"metadata.version": TextValue(c.Version),
 	} {
 		if i := l.Slot(path); i >= 0 {
 			p.constants = append(p.constants, constant{i, v})
@@ -271,7 +274,7 @@ func (l *Layout) planClass(p *finishPlan) {
 // and its category, type_uid, the datetime twins, profiles and observables.
 // What a mapping set is kept.
 func Finish(e *Event) {
-	p := e.Layout.finish
+	p := e.plan()
 	s := e.Slots
 	for _, c := range p.constants {
 		s[c.slot] = c.value

@@ -5,22 +5,26 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"nagare/ocsf/rawjson"
 )
 
 // A node is one member of the JSON of an event: a slot, or an object.
 type node struct {
-	key  string // quoted, with its colon
+	key  string // quoted, with a comma before and a colon behind
 	slot int    // -1 for an object
 	attr *Attr
 	kids []node
 }
 
-// newTree builds the tree of a layout; members are ordered by name.
-func newTree(l *Layout) *node {
-	order := make([]int, len(l.slots))
-	for i := range order {
-		order[i] = i
+// newTree builds the tree of the slots of a layout that are in; nil is all of
+// them. Members are ordered by name.
+func newTree(l *Layout, in []bool) *node {
+	var order []int
+	for i := range l.slots {
+		if in == nil || in[i] {
+			order = append(order, i)
+		}
 	}
 	slices.SortFunc(order, func(a, b int) int { return strings.Compare(l.slots[a].Path, l.slots[b].Path) })
 	root := &node{slot: -1}
@@ -38,7 +42,7 @@ func newTree(l *Layout) *node {
 }
 
 func (n *node) child(name string) *node {
-	key := string(appendString(nil, name)) + ":"
+	key := "," + string(rawjson.AppendText(nil, name)) + ":"
 	for i := range n.kids {
 		if n.kids[i].key == key {
 			return &n.kids[i]
@@ -60,7 +64,11 @@ func (n *node) order() {
 func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	at := len(dst)
-	dst = e.Layout.tree.appendMembers(dst, e.Slots)
+	tree := e.Layout.tree
+	if e.fields != nil {
+		tree = e.fields.tree
+	}
+	dst = tree.appendMembers(dst, e.Slots)
 	if len(e.Unmapped) > 0 {
 		if len(dst) > at {
 			dst = append(dst, ',')
@@ -70,50 +78,47 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendString(dst, p.Key), ':')
-			dst = appendString(dst, p.Value)
+			dst = append(rawjson.AppendText(dst, p.Key), ':')
+			dst = rawjson.AppendText(dst, p.Value)
 		}
 		dst = append(dst, '}')
 	}
 	return append(dst, '}')
 }
 
-// appendMembers appends the members that are there, without braces.
+// appendMembers appends the members that are there, without braces. What is
+// before them in dst ends with the brace that opens.
 func (n *node) appendMembers(dst []byte, slots []Value) []byte {
-	first := true
+	comma := 1 // 1 leaves a key's comma out
 	for i := range n.kids {
 		kid := &n.kids[i]
-		at := len(dst)
-		if !first {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, kid.key...)
 		if kid.slot >= 0 {
-			if v := slots[kid.slot]; v.k != Absent {
-				dst = kid.attr.appendValue(dst, v)
-				first = false
-				continue
+			if v := &slots[kid.slot]; v.k != Absent {
+				dst = kid.attr.appendValue(append(dst, kid.key[comma:]...), v)
+				comma = 0
 			}
-			dst = dst[:at]
 			continue
 		}
-		dst = append(dst, '{')
+		at := len(dst)
+		dst = append(append(dst, kid.key[comma:]...), '{')
 		inside := len(dst)
-		dst = kid.appendMembers(dst, slots)
-		if len(dst) == inside { // nothing there: no object
-			dst = dst[:at]
+		if dst = kid.appendMembers(dst, slots); len(dst) == inside {
+			dst = dst[:at] // nothing there: no object
 			continue
 		}
 		dst = append(dst, '}')
-		first = false
+		comma = 0
 	}
 	return dst
 }
 
 // AppendJSON appends a value of the attribute as JSON.
-func (a *Attr) AppendJSON(dst []byte, v Value) []byte { return a.appendValue(dst, v) }
+func (a *Attr) AppendJSON(dst []byte, v Value) []byte { return a.appendValue(dst, &v) }
 
-func (a *Attr) appendValue(dst []byte, v Value) []byte {
+func (a *Attr) appendValue(dst []byte, v *Value) []byte {
+	if v.k == Text {
+		return rawjson.AppendText(dst, v.s)
+	}
 	if v.k != ListKind {
 		return a.appendScalar(dst, v)
 	}
@@ -124,7 +129,7 @@ func (a *Attr) appendValue(dst []byte, v Value) []byte {
 			dst = append(dst, ',')
 		}
 		if l.Row == nil {
-			dst = a.appendScalar(dst, l.Items[i])
+			dst = a.appendScalar(dst, &l.Items[i])
 			continue
 		}
 		dst = append(dst, '{')
@@ -134,7 +139,7 @@ func (a *Attr) appendValue(dst []byte, v Value) []byte {
 	return append(dst, ']')
 }
 
-func (a *Attr) appendScalar(dst []byte, v Value) []byte {
+func (a *Attr) appendScalar(dst []byte, v *Value) []byte {
 	switch v.k {
 	case Bool:
 		return strconv.AppendBool(dst, v.n != 0)
@@ -151,14 +156,40 @@ func (a *Attr) appendScalar(dst []byte, v Value) []byte {
 			return append(dst, v.s...)
 		}
 	case Text:
-		return appendString(dst, v.s)
+		return rawjson.AppendText(dst, v.s)
 	}
 	return append(dst, "null"...)
 }
 
-// AppendTime appends a time in milliseconds as RFC 3339 text in UTC.
+// AppendTime appends a time in milliseconds as RFC 3339 text in UTC, with
+// three digits of fraction.
 func AppendTime(dst []byte, ms int64) []byte {
-	return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
+	const year1, year10000 = -62135596800000, 253402300800000
+	if ms < year1 || ms >= year10000 {
+		return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
+	}
+	// Days since 0000-03-01, in eras of 400 years of which each begins in
+	// March, so that the leap day is the last one:
+	// http://howardhinnant.github.io/date_algorithms.html#civil_from_days
+	const dayMS, shift = 86_400_000, 719_468
+	of := ms + shift*dayMS
+	days, rest := of/dayMS, of%dayMS
+	era, day := days/146_097, days%146_097
+	yoe := (day - day/1460 + day/36_524 - day/146_096) / 365
+	doy := day - (365*yoe + yoe/4 - yoe/100)
+	mp := (5*doy + 2) / 153
+	d, m, y := doy-(153*mp+2)/5+1, mp+3, yoe+era*400
+	if m > 12 {
+		m, y = m-12, y+1
+	}
+	sec, milli := rest/1000, rest%1000
+	hour, minute := sec/3600, sec/60%60
+	sec %= 60
+	digit := func(n int64) byte { return byte('0' + n%10) }
+	return append(dst,
+		digit(y/1000), digit(y/100), digit(y/10), digit(y), '-', digit(m/10), digit(m), '-', digit(d/10), digit(d), 'T',
+		digit(hour/10), digit(hour), ':', digit(minute/10), digit(minute), ':', digit(sec/10), digit(sec), '.',
+		digit(milli/100), digit(milli/10), digit(milli), 'Z')
 }
 
 // appendFloat appends a number as JSON has it: neither NaN nor infinity.
@@ -167,51 +198,4 @@ func appendFloat(dst []byte, f float64) []byte {
 		return append(dst, "null"...)
 	}
 	return strconv.AppendFloat(dst, f, 'g', -1, 64)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends text as a JSON string. What is not UTF-8 becomes
-// U+FFFD, and U+2028 and U+2029 are escaped for readers that are JavaScript.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c < utf8.RuneSelf {
-			dst = append(dst, s[start:i]...)
-			switch c {
-			case '"', '\\':
-				dst = append(dst, '\\', c)
-			case '\n':
-				dst = append(dst, '\\', 'n')
-			case '\r':
-				dst = append(dst, '\\', 'r')
-			case '\t':
-				dst = append(dst, '\\', 't')
-			default:
-				dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-			}
-			i++
-			start = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			dst = append(append(dst, s[start:i]...), `\ufffd`...)
-			start = i + 1
-		case r == 0x2028 || r == 0x2029:
-			dst = append(append(dst, s[start:i]...), `\u202`...)
-			dst = append(dst, hexDigits[r&15])
-			start = i + size
-		}
-		i += size
-	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
 }

@@ -3,7 +3,9 @@ package ocsf
 import (
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestJSON holds the form to the byte: nested, ordered by name, nothing absent,
@@ -44,5 +46,20 @@ func TestJSON(t *testing.T) {
 	e.AddUnmapped("a", "b")
 	if got := string(e.AppendJSON(nil)); got != `{"unmapped":{"a":"b"}}` {
 		t.Errorf("an event with unmapped only is %s", got)
+	}
+}
+
+// TestAppendTime holds the quick way equal to the standard library's.
+func TestAppendTime(t *testing.T) {
+	times := []int64{0, -1, 999, -62135596800000, -62135596800001, 253402300799999, 253402300800000, 951782399999, 951782400000, 4107542399999, 1 << 45}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		times = append(times, rnd.Int64N(253402300800000+62135596800000)-62135596800000)
+	}
+	for _, ms := range times {
+		want := time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+		if got := string(AppendTime(nil, ms)); got != want {
+			t.Fatalf("%d: %s, want %s", ms, got, want)
+		}
 	}
 }

@@ -24,6 +24,7 @@ type Layout struct {
 	finish   *finishPlan
 	validate *validatePlan
 	tree     *node
+	fields   []*Fields
 }
 
 // A SlotInfo describes one slot.

@@ -19,6 +19,7 @@ type entry struct {
 	line       int
 	when       condFn
 	layout     *ocsf.Layout
+	fields     *ocsf.Fields // the slots it can fill
 	lastResort bool
 	constants  []constant
 	fillers    []filler
@@ -319,7 +320,21 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 	e.tree = newTree(&class.Object, c.set)
 	c.required(n, &class.Object, "", true)
 	e.zeros = profileZeros(e.layout, c.set)
+	e.fields = e.layout.Fields(c.slots(e))
 	return e
+}
+
+// slots are those that an entry can fill.
+func (c *compiler) slots(e *entry) []int {
+	b := &e.base
+	out := []int{b.uid, b.logged, b.tenant, b.original, b.labels, b.time}
+	for _, slot := range c.set {
+		out = append(out, slot)
+	}
+	for _, k := range e.constants {
+		out = append(out, k.slot)
+	}
+	return out
 }
 
 func (c *compiler) class(entry, n *yaml.Node) *ocsf.Class {

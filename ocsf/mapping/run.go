@@ -131,7 +131,7 @@ func (r *run) fill(e *entry, ev *nagare.Event) error {
 		r.doc.Forget()
 	}
 	r.uses = r.uses[:0]
-	r.out.Reset(e.layout)
+	r.out.ResetTo(e.fields)
 	slots := r.out.Slots
 	for i := range e.constants {
 		slots[e.constants[i].slot] = e.constants[i].value

@@ -1,10 +1,13 @@
 package rawjson
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // An arena gives out bytes that are never used again, from large pieces, so
@@ -36,7 +39,11 @@ func (d *Doc) Text(i int32) string {
 	if n.flags&(escaped|high) == 0 || n.flags&escaped == 0 && utf8.Valid(b) {
 		return bytesText(b)
 	}
-	return bytesText(clean(d.text.room(len(b)*3), b))
+	room := len(b) // an escape is never shorter than what it stands for
+	if n.flags&high != 0 && !utf8.Valid(b) {
+		room *= 3 // U+FFFD for a byte
+	}
+	return bytesText(clean(d.text.room(room), b))
 }
 
 // Literal is what a scalar says: the text of a String, else the JSON word.
@@ -185,24 +192,25 @@ func (d *Doc) appendJSON(dst []byte, i int32) []byte {
 	return append(dst, d.body[n.Start:n.End]...)
 }
 
-// AppendText appends s as a JSON string.
+// AppendText appends s as a JSON string. What is not UTF-8 becomes U+FFFD, and
+// U+2028 and U+2029 are escaped for readers that are JavaScript.
 func AppendText(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	from := 0
-	for i := 0; i < len(s); {
+	for i := plainText(s, 0); i < len(s); i = plainText(s, i) {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(append(dst, s[from:i]...), "\ufffd"...)
+			switch {
+			case r == utf8.RuneError && size == 1:
+				dst = append(append(dst, s[from:i]...), `\ufffd`...)
 				from = i + 1
+			case r == 0x2028 || r == 0x2029:
+				dst = append(append(dst, s[from:i]...), `\u202`...)
+				dst = append(dst, hex[r&15])
+				from = i + size
 			}
 			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
 			continue
 		}
 		dst = append(dst, s[from:i]...)
@@ -222,4 +230,24 @@ func AppendText(dst []byte, s string) []byte {
 		from = i
 	}
 	return append(append(dst, s[from:]...), '"')
+}
+
+const hex = "0123456789abcdef"
+
+// plainText returns the first index from i on of a byte that a JSON text
+// cannot hold as it is, or that is not ASCII, eight bytes at a time.
+func plainText(s string, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		q := w ^ 0x2222222222222222
+		e := w ^ 0x5c5c5c5c5c5c5c5c
+		if m := (((q - ones) &^ q) | ((e - ones) &^ e) | ((w - 0x2020202020202020) &^ w) | w) & tops; m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for ; i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' && b[i] < utf8.RuneSelf; i++ {
+	}
+	return i
 }
