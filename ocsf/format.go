@@ -23,6 +23,9 @@ func formatOf(t *Type) func(string) bool {
 	if t.Base != BaseString || t.Regex == "" {
 		return nil
 	}
+	if t.Name == "email_t" && !strings.Contains(t.Regex, "!") {
+		return isPlainEmail // of 1.1.0
+	}
 	if f, ok := formats[t.Name]; ok {
 		return f
 	}
@@ -64,14 +67,19 @@ func isMAC(s string) bool {
 	return true
 }
 
-func isEmail(s string) bool {
+// "+-/" is a range in the schema's pattern: it takes the comma too.
+func isEmail(s string) bool { return isEmailOf(s, "!#$%&'*+,-./=?^_`{|}~") }
+
+func isPlainEmail(s string) bool { return isEmailOf(s, "_.+-") }
+
+// isEmailOf checks an address before whose @ letters, digits and others stand.
+func isEmailOf(s, others string) bool {
 	at := strings.IndexByte(s, '@')
 	if at < 1 {
 		return false
 	}
 	for i := range at {
-		// "+-/" is a range in the schema's pattern: it takes the comma too.
-		if c := s[i]; !isAlnum(c) && !strings.ContainsRune("!#$%&'*+,-./=?^_`{|}~", rune(c)) {
+		if c := s[i]; !isAlnum(c) && !strings.ContainsRune(others, rune(c)) {
 			return false
 		}
 	}

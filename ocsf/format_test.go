@@ -21,7 +21,11 @@ func FuzzFormats(f *testing.F) {
 	for name := range formats {
 		patterns[name] = regexp.MustCompile(s.Types[name].Regex)
 	}
+	old := regexp.MustCompile(loadVersion(f, "1.1.0").Types["email_t"].Regex)
 	f.Fuzz(func(t *testing.T, text string) {
+		if got, want := isPlainEmail(text), old.MatchString(text); got != want {
+			t.Errorf("email_t of 1.1.0 %q: got %t, the schema's pattern says %t", text, got, want)
+		}
 		for name, check := range formats {
 			got, want := check(text), patterns[name].MatchString(text)
 			if name == "ip_t" {
@@ -30,6 +34,9 @@ func FuzzFormats(f *testing.F) {
 				// pattern must take.
 				if _, err := netip.ParseAddr(text); err == nil && !got {
 					t.Errorf("ip_t %q: refused", text)
+				}
+				if got && !want {
+					t.Errorf("ip_t %q: taken, and the schema's pattern does not", text)
 				}
 				continue
 			}
@@ -54,9 +61,18 @@ func TestIP(t *testing.T) {
 
 // TestFormatsCovered holds that no type with a pattern goes unchecked.
 func TestFormatsCovered(t *testing.T) {
-	for name, typ := range load(t).Types {
-		if typ.Regex != "" && typ.Base == BaseString && formatOf(typ) == nil {
-			t.Errorf("%s has a pattern and no check", name)
+	for _, version := range Versions {
+		for name, typ := range loadVersion(t, version).Types {
+			if typ.Regex == "" || typ.Base != BaseString {
+				continue
+			}
+			if formatOf(typ) == nil {
+				t.Errorf("%s: %s has a pattern and no check", version, name)
+			}
+			// The checks written by hand are of these patterns.
+			if old := load(t).Types[name]; old.Regex != typ.Regex && name != "email_t" {
+				t.Errorf("%s: %s has another pattern", version, name)
+			}
 		}
 	}
 }

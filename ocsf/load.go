@@ -12,6 +12,9 @@ import (
 // Version is the schema that mappings and rules are written for.
 const Version = "1.3.0"
 
+// Versions are the schemas that are built in, the newest first.
+var Versions = []string{Version, "1.1.0"}
+
 // Load returns what is built in about a version of OCSF, as "1.3.0".
 func Load(version string) (*Schema, error) {
 	f, err := facts.Read(version)
@@ -20,7 +23,7 @@ func Load(version string) (*Schema, error) {
 	}
 	l := loader{file: f, schema: &Schema{
 		Version: f.Version, Objects: map[string]*Object{}, Types: map[string]*Type{},
-		byName: map[string]*Class{}, byUID: map[int]*Class{},
+		Profiles: f.Profiles, byName: map[string]*Class{}, byUID: map[int]*Class{},
 	}}
 	if err := l.load(); err != nil {
 		return nil, fmt.Errorf("facts of OCSF %s: %w", version, err)
@@ -52,7 +55,7 @@ func (l *loader) load() error {
 	}
 	// Objects refer to each other, so all are there before any is filled.
 	for name, o := range l.file.Objects {
-		s.Objects[name] = &Object{Name: name, Caption: o.Caption, Observable: o.Observable}
+		s.Objects[name] = &Object{Name: name, Caption: o.Caption, Observable: o.Observable, Deprecated: o.Deprecated}
 	}
 	for name, o := range l.file.Objects {
 		if err := l.fill(s.Objects[name], o); err != nil {
@@ -60,8 +63,8 @@ func (l *loader) load() error {
 		}
 	}
 	for name, c := range l.file.Classes {
-		class := &Class{UID: c.UID, CategoryUID: c.CategoryUID, CategoryName: c.CategoryName, Profiles: c.Profiles}
-		class.Name, class.Caption = name, c.Caption
+		class := &Class{UID: c.UID, CategoryUID: c.CategoryUID, CategoryName: c.CategoryName, Version: s.Version, Profiles: c.Profiles}
+		class.Name, class.Caption, class.Deprecated = name, c.Caption, c.Deprecated
 		if err := l.fill(&class.Object, c.Object); err != nil {
 			return err
 		}

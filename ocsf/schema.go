@@ -39,6 +39,8 @@ type Schema struct {
 	Objects map[string]*Object
 	// Types are the dictionary's types by name, as "ip_t".
 	Types map[string]*Type
+	// Profiles are the captions of all profiles, by name as events list it.
+	Profiles map[string]string
 
 	byName map[string]*Class
 	byUID  map[int]*Class
@@ -62,6 +64,8 @@ type Class struct {
 	UID          int
 	CategoryUID  int
 	CategoryName string
+	// Version is the schema's version.
+	Version string
 	// Profiles are the profiles the class may use.
 	Profiles []string
 }
@@ -76,6 +80,7 @@ type Object struct {
 	AtLeastOne, JustOne [][]string
 	// Observable is the observable type_id of the whole object; 0 if none.
 	Observable int
+	Deprecated bool
 
 	byName map[string]*Attr
 }

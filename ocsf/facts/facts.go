@@ -16,6 +16,7 @@ import (
 )
 
 //go:generate go run nagare/ocsf/gen -schema ../../../shared/ocsf/schema-1.3.0.json -out 1.3.0.json.gz
+//go:generate go run nagare/ocsf/gen -schema ../../../shared/ocsf/schema-1.1.0.json -out 1.1.0.json.gz
 
 //go:embed *.json.gz
 var files embed.FS
@@ -28,6 +29,10 @@ type File struct {
 	Enums   [][]EnumItem      `json:"enums"`
 	Objects map[string]Object `json:"objects"`
 	Classes map[string]Class  `json:"classes"`
+	// Profiles are the captions of profiles by name, Categories those of
+	// categories by uid.
+	Profiles   map[string]string `json:"profiles"`
+	Categories map[int]string    `json:"categories"`
 }
 
 // A Type is a dictionary type.
@@ -51,6 +56,7 @@ type Object struct {
 	AtLeastOne []string        `json:"at_least_one,omitempty"`
 	JustOne    []string        `json:"just_one,omitempty"`
 	Observable int             `json:"observable,omitempty"`
+	Deprecated bool            `json:"deprecated,omitempty"`
 }
 
 // A Class is an object with a place in the taxonomy.

@@ -51,6 +51,13 @@ type (
 		Version    string                 `json:"version"`
 		Classes    map[string]schemaClass `json:"classes"`
 		Objects    map[string]schemaClass `json:"objects"`
+		Profiles   map[string]schemaItem  `json:"profiles"`
+		Categories struct {
+			Attributes map[string]struct {
+				Caption string `json:"caption"`
+				UID     int    `json:"uid"`
+			} `json:"attributes"`
+		} `json:"categories"`
 		Dictionary struct {
 			Types struct {
 				Attributes map[string]schemaType `json:"attributes"`
@@ -66,6 +73,7 @@ type (
 		Constraints  map[string][]string   `json:"constraints"`
 		Observable   int                   `json:"observable"`
 		Attributes   map[string]schemaAttr `json:"attributes"`
+		Deprecated   json.RawMessage       `json:"@deprecated"`
 	}
 	schemaAttr struct {
 		Type        string                `json:"type"`
@@ -96,7 +104,14 @@ func Facts(text []byte) (*facts.File, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	f := &facts.File{Version: s.Version, Types: map[string]facts.Type{}, Objects: map[string]facts.Object{}, Classes: map[string]facts.Class{}}
+	f := &facts.File{Version: s.Version, Types: map[string]facts.Type{}, Objects: map[string]facts.Object{}, Classes: map[string]facts.Class{},
+		Profiles: map[string]string{}, Categories: map[int]string{}}
+	for name, p := range s.Profiles {
+		f.Profiles[name] = p.Caption
+	}
+	for _, c := range s.Categories.Attributes {
+		f.Categories[c.UID] = c.Caption
+	}
 	for name, t := range s.Dictionary.Types.Attributes {
 		ft := facts.Type{Base: baseOf(name, t.Type), Regex: t.Regex, MaxLen: t.MaxLen, Observable: t.Observable}
 		if len(t.Range) == 2 {
@@ -111,12 +126,21 @@ func Facts(text []byte) (*facts.File, error) {
 	for _, name := range sorted(s.Classes) {
 		c := s.Classes[name]
 		f.Classes[name] = facts.Class{Object: object(f, enums, c), UID: c.UID, CategoryUID: c.CategoryUID,
-			CategoryName: c.CategoryName, Profiles: c.Profiles}
+			CategoryName: categoryName(c), Profiles: c.Profiles}
 	}
 	if len(f.Classes) == 0 || len(f.Types) == 0 {
 		return nil, fmt.Errorf("no classes or no types: not a compiled schema")
 	}
 	return f, nil
+}
+
+// categoryName is the caption of a class's category. The one of the base event
+// stands only in the enumeration of its category_uid.
+func categoryName(c schemaClass) string {
+	if c.CategoryName != "" {
+		return c.CategoryName
+	}
+	return c.Attributes["category_uid"].Enum[strconv.Itoa(c.CategoryUID)].Caption
 }
 
 // baseOf is the type whose storage a type has: times keep their own.
@@ -129,7 +153,7 @@ func baseOf(name, parent string) string {
 
 func object(f *facts.File, enums map[string]int, c schemaClass) facts.Object {
 	o := facts.Object{Caption: c.Caption, Attrs: map[string]facts.Attr{}, Observable: c.Observable,
-		AtLeastOne: c.Constraints["at_least_one"], JustOne: c.Constraints["just_one"]}
+		AtLeastOne: c.Constraints["at_least_one"], JustOne: c.Constraints["just_one"], Deprecated: len(c.Deprecated) > 0}
 	for _, name := range sorted(c.Attributes) {
 		a := c.Attributes[name]
 		fa := facts.Attr{Array: a.IsArray, Profiles: a.Profiles, Sibling: a.Sibling, Observable: a.Observable, Deprecated: len(a.Deprecated) > 0}

@@ -7,26 +7,28 @@ import (
 )
 
 // TestFactsAreCurrent holds that the built-in facts are what this generator
-// makes of the compiled schema, where that is at hand.
+// makes of the compiled schemas, where those are at hand.
 func TestFactsAreCurrent(t *testing.T) {
-	text, err := os.ReadFile("../../../shared/ocsf/schema-1.3.0.json")
-	if err != nil {
-		t.Skip("no compiled schema at hand")
-	}
-	f, err := Facts(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := f.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile("../facts/1.3.0.json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("run go generate ./ocsf/facts")
+	for _, version := range []string{"1.1.0", "1.3.0"} {
+		text, err := os.ReadFile("../../../shared/ocsf/schema-" + version + ".json")
+		if err != nil {
+			t.Skip("no compiled schema at hand")
+		}
+		f, err := Facts(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile("../facts/" + version + ".json.gz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("facts of %s: run go generate ./ocsf/facts", version)
+		}
 	}
 }
 
