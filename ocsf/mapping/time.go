@@ -19,6 +19,9 @@ func parseTime(s string, zone *time.Location) (int64, bool) {
 	if ms, ok := parseEpoch(s); ok {
 		return inRange(ms)
 	}
+	if ms, ok := parseWritten(s, zone); ok {
+		return ms, true
+	}
 	if len(s) < 8 || len(s) > 64 {
 		return 0, false
 	}
