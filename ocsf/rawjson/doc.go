@@ -154,28 +154,38 @@ func (d *Doc) mark(node, path int32) {
 
 // add appends a member of parent and returns its index, or -1 at the bound.
 func (d *Doc) add(parent, path int32) int32 {
+	return d.put(Node{Parent: parent, Path: path})
+}
+
+// put is add for a node of which more is known already.
+func (d *Doc) put(n Node) int32 {
 	if len(d.Nodes) >= MaxValues {
 		d.err = ErrTooMany
 		return -1
 	}
 	at := int32(len(d.Nodes))
-	if int(path) < len(d.last) {
-		old := d.last[path]
-		if old >= 0 && old < at && d.Nodes[old].Path == path && d.Nodes[old].Parent == parent && !d.names.isElem[path] {
-			d.Duplicates++
-			for k := old; k < d.Nodes[old].Next; k++ {
-				d.Nodes[k].Path = dead
-			}
-			for p := parent; p >= 0; p = d.Nodes[p].Parent {
-				d.Nodes[p].flags |= doubled
-			}
+	if int(n.Path) < len(d.last) {
+		if old := d.last[n.Path]; old >= 0 && old < at && d.Nodes[old].Path == n.Path && d.Nodes[old].Parent == n.Parent && !d.names.all[n.Path].isElem {
+			d.replace(old, n.Parent)
 		}
-		d.last[path] = at
+		d.last[n.Path] = at
 	} else {
-		d.mark(at, path)
+		d.mark(at, n.Path)
 	}
-	d.Nodes = append(d.Nodes, Node{Parent: parent, Path: path, Next: at + 1})
+	n.Next = at + 1
+	d.Nodes = append(d.Nodes, n)
 	return at
+}
+
+// replace takes a member out that a later one of its name replaces.
+func (d *Doc) replace(old, parent int32) {
+	d.Duplicates++
+	for k := old; k < d.Nodes[old].Next; k++ {
+		d.Nodes[k].Path = dead
+	}
+	for p := parent; p >= 0; p = d.Nodes[p].Parent {
+		d.Nodes[p].flags |= doubled
+	}
 }
 
 // value reads the value at i into the node self, or only checks it when self
@@ -244,13 +254,30 @@ func (d *Doc) object(i int, self, path int32, depth int, flags *uint8) int {
 		if j >= len(b) || b[j] != '"' {
 			return d.syntax(j, "a member's name must follow")
 		}
-		keyStart := j + 1
-		end, keyFlags := d.string(keyStart)
-		if d.err != nil {
-			return len(b)
+		keyStart, child := j+1, int32(-1)
+		if self >= 0 {
+			child = d.names.guess(path, prev, b[keyStart:])
 		}
-		*flags |= keyFlags & (high | surrogate)
-		j = end
+		if child >= 0 { // the name that stood here the last time
+			j = keyStart + len(d.names.all[child].key) + 1
+			prev = child
+		} else {
+			end, keyFlags := d.string(keyStart)
+			if d.err != nil {
+				return len(b)
+			}
+			*flags |= keyFlags & (high | surrogate)
+			j = end
+			if self >= 0 {
+				key := b[keyStart : end-1]
+				if keyFlags&(escaped|high) != 0 {
+					key = clean(nil, key)
+				}
+				if child = d.names.child(path, prev, key, !d.pick); child >= 0 {
+					prev = child
+				}
+			}
+		}
 		if j < len(b) && b[j] != ':' {
 			j = space(b, j)
 			*flags |= spaced
@@ -263,21 +290,28 @@ func (d *Doc) object(i int, self, path int32, depth int, flags *uint8) int {
 			j = space(b, j)
 			*flags |= spaced
 		}
-		child, at := int32(-1), int32(-1)
-		if self >= 0 {
-			key := b[keyStart : end-1]
-			if keyFlags&(escaped|high) != 0 {
-				key = clean(nil, key)
+		switch {
+		case child < 0:
+			j = d.value(j, -1, -1, depth)
+		case j < len(b) && b[j] == '"': // most members are texts
+			start := j
+			var textFlags uint8
+			if j, textFlags = d.string(j + 1); d.err != nil {
+				return len(b)
 			}
-			if child = d.names.child(path, prev, key, !d.pick); child >= 0 {
-				prev = child
-				if at = d.add(self, child); at < 0 {
-					return len(b)
-				}
-				d.Nodes[at].Key = uint32(keyStart - 1)
+			n := Node{Start: uint32(start), End: uint32(j), Key: uint32(keyStart - 1), Parent: self, Path: child, Kind: String, flags: textFlags}
+			if d.put(n) < 0 {
+				return len(b)
 			}
+			*flags |= textFlags & (high | surrogate)
+		default:
+			at := d.put(Node{Key: uint32(keyStart - 1), Parent: self, Path: child})
+			if at < 0 {
+				return len(b)
+			}
+			j = d.value(j, at, child, depth)
 		}
-		if j = d.value(j, at, child, depth); d.err != nil {
+		if d.err != nil {
 			return len(b)
 		}
 		if j < len(b) && b[j] <= ' ' {

@@ -254,8 +254,8 @@ func TestForgets(t *testing.T) {
 			t.Fatalf("%d members", n)
 		}
 	}
-	if len(d.names.key) > maxLearned+2000 {
-		t.Errorf("knows %d names", len(d.names.key))
+	if len(d.names.all) > maxLearned+2000 {
+		t.Errorf("knows %d names", len(d.names.all))
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *Paths) Add(steps ...string) int32 {
 			at = p.names.child(at, -1, []byte(s), true)
 		}
 	}
-	p.names.fixed = len(p.names.key)
+	p.names.fixed = len(p.names.all)
 	return at
 }
 
@@ -50,93 +50,107 @@ const (
 	maxLearnedBytes = 1 << 20
 )
 
+// A name is one path: the name of its last step, and what led to it and
+// followed it the last time.
+type name struct {
+	key    string
+	dotted string // the whole path, made when first asked for
+	parent int32
+	elem   int32 // the path of an array's elements, -1 if none
+	first  int32 // the first member, the last time
+	after  int32 // the member that followed, the last time
+	isElem bool
+	inElem bool // it, or a path above it, is an element
+	plain  bool // the key is ASCII that JSON writes as it is
+}
+
 // names numbers paths: the fixed ones, and those met while reading. A number
 // is found by what followed the last time, else by a hash of parent and name.
 type names struct {
-	seed   maphash.Seed
-	key    []string
-	parent []int32
-	elem   []int32 // the path of an array's elements, -1 if none
-	isElem []bool
-	inElem []bool   // it, or a path above it, is an element
-	first  []int32  // the first member, the last time
-	after  []int32  // the member that followed, the last time
-	dotted []string // the whole path, made when first asked for
-	fixed  int
-	bytes  int
-	table  []int32 // open addressing, numbers plus one
+	seed  maphash.Seed
+	all   []name
+	fixed int
+	bytes int
+	table []int32 // open addressing, numbers plus one
 }
 
 func (n *names) clone() names {
 	c := *n
-	c.key = append([]string(nil), n.key...)
-	c.parent = append([]int32(nil), n.parent...)
-	c.elem = append([]int32(nil), n.elem...)
-	c.isElem = append([]bool(nil), n.isElem...)
-	c.inElem = append([]bool(nil), n.inElem...)
-	c.first = append([]int32(nil), n.first...)
-	c.after = append([]int32(nil), n.after...)
-	c.dotted = append([]string(nil), n.dotted...)
+	c.all = append([]name(nil), n.all...)
 	c.table = append([]int32(nil), n.table...)
 	return c
 }
 
 // trim forgets what was learned when it has become much.
 func (n *names) trim() {
-	if len(n.key)-n.fixed <= maxLearned && n.bytes <= maxLearnedBytes {
+	if len(n.all)-n.fixed <= maxLearned && n.bytes <= maxLearnedBytes {
 		return
 	}
-	f := n.fixed
-	clear(n.key[f:])
-	clear(n.dotted[f:])
-	n.key, n.parent, n.elem, n.isElem, n.inElem = n.key[:f], n.parent[:f], n.elem[:f], n.isElem[:f], n.inElem[:f]
-	n.first, n.after, n.dotted, n.bytes = n.first[:f], n.after[:f], n.dotted[:f], 0
-	for i := range n.key {
-		if n.elem[i] >= int32(f) {
-			n.elem[i] = -1
+	f := int32(n.fixed)
+	clear(n.all[f:])
+	n.all, n.bytes = n.all[:f], 0
+	for i := range n.all {
+		x := &n.all[i]
+		if x.elem >= f {
+			x.elem = -1
 		}
-		if n.first[i] >= int32(f) {
-			n.first[i] = -1
+		if x.first >= f {
+			x.first = -1
 		}
-		if n.after[i] >= int32(f) {
-			n.after[i] = -1
+		if x.after >= f {
+			x.after = -1
 		}
 	}
 	n.rehash()
 }
 
 func (n *names) push(key string, parent int32, elem bool) int32 {
-	id := int32(len(n.key))
-	n.key = append(n.key, key)
-	n.parent = append(n.parent, parent)
-	n.elem = append(n.elem, -1)
-	n.isElem = append(n.isElem, elem)
-	n.inElem = append(n.inElem, elem || parent >= 0 && n.inElem[parent])
-	n.first = append(n.first, -1)
-	n.after = append(n.after, -1)
-	n.dotted = append(n.dotted, "")
+	n.all = append(n.all, name{
+		key: key, parent: parent, elem: -1, first: -1, after: -1,
+		isElem: elem, inElem: elem || parent >= 0 && n.all[parent].inElem, plain: plainText(key, 0) == len(key),
+	})
 	n.bytes += len(key)
-	return id
+	return int32(len(n.all) - 1)
 }
 
 // element returns the path of the elements of an array; -1 when it is not
 // known and not to be learned.
 func (n *names) element(array int32, learn bool) int32 {
-	if n.elem[array] < 0 && learn {
-		n.elem[array] = n.push("", array, true)
+	if n.all[array].elem < 0 && learn {
+		id := n.push("", array, true)
+		n.all[array].elem = id
 	}
-	return n.elem[array]
+	return n.all[array].elem
+}
+
+// guess returns the member that followed prev the last time, if its name
+// stands at the beginning of text, with a quote behind it; else -1.
+func (n *names) guess(parent, prev int32, text []byte) int32 {
+	id := n.all[parent].first
+	if prev >= 0 {
+		id = n.all[prev].after
+	}
+	if id < 0 {
+		return -1
+	}
+	x := &n.all[id]
+	if l := len(x.key); x.parent == parent && x.plain && l < len(text) && text[l] == '"' && x.key == string(text[:l]) {
+		return id
+	}
+	return -1
 }
 
 // child returns the path of a member. prev is the member before it, -1 for
 // the first.
 func (n *names) child(parent, prev int32, key []byte, learn bool) int32 {
-	guess := n.first[parent]
+	guess := n.all[parent].first
 	if prev >= 0 {
-		guess = n.after[prev]
+		guess = n.all[prev].after
 	}
-	if guess >= 0 && n.parent[guess] == parent && n.key[guess] == string(key) {
-		return guess
+	if guess >= 0 {
+		if x := &n.all[guess]; x.parent == parent && x.key == string(key) {
+			return guess
+		}
 	}
 	id := n.find(parent, key)
 	if id < 0 {
@@ -144,16 +158,16 @@ func (n *names) child(parent, prev int32, key []byte, learn bool) int32 {
 			return -1
 		}
 		id = n.push(string(key), parent, false)
-		if len(n.key)*2 > len(n.table) {
+		if len(n.all)*2 > len(n.table) {
 			n.rehash()
 		} else {
 			n.insert(id)
 		}
 	}
 	if prev >= 0 {
-		n.after[prev] = id
+		n.all[prev].after = id
 	} else {
-		n.first[parent] = id
+		n.all[parent].first = id
 	}
 	return id
 }
@@ -172,7 +186,7 @@ func (n *names) find(parent int32, key []byte) int32 {
 		if id < 0 {
 			return -1
 		}
-		if n.parent[id] == parent && n.key[id] == string(key) {
+		if x := &n.all[id]; x.parent == parent && x.key == string(key) {
 			return id
 		}
 	}
@@ -180,7 +194,7 @@ func (n *names) find(parent int32, key []byte) int32 {
 
 func (n *names) insert(id int32) {
 	mask := uint64(len(n.table) - 1)
-	h := n.hash(n.parent[id], []byte(n.key[id]))
+	h := n.hash(n.all[id].parent, []byte(n.all[id].key))
 	for n.table[h&mask] != 0 {
 		h++
 	}
@@ -189,7 +203,7 @@ func (n *names) insert(id int32) {
 
 func (n *names) rehash() {
 	size := 64
-	for size < len(n.key)*4 {
+	for size < len(n.all)*4 {
 		size *= 2
 	}
 	if len(n.table) == size {
@@ -197,8 +211,8 @@ func (n *names) rehash() {
 	} else {
 		n.table = make([]int32, size)
 	}
-	for id := range n.key {
-		if id > 0 && !n.isElem[id] {
+	for id := range n.all {
+		if id > 0 && !n.all[id].isElem {
 			n.insert(int32(id))
 		}
 	}
@@ -209,10 +223,10 @@ func (n *names) whole(id int32) string {
 	if id <= 0 {
 		return ""
 	}
-	if n.dotted[id] == "" {
+	if n.all[id].dotted == "" {
 		var parts []string
-		for i := id; i > 0; i = n.parent[i] {
-			parts = append(parts, n.key[i])
+		for i := id; i > 0; i = n.all[i].parent {
+			parts = append(parts, n.all[i].key)
 		}
 		for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
 			parts[i], parts[j] = parts[j], parts[i]
@@ -221,8 +235,8 @@ func (n *names) whole(id int32) string {
 		if len(whole) > maxKey {
 			whole = whole[:maxKey]
 		}
-		n.dotted[id] = whole
-		n.bytes += len(n.dotted[id])
+		n.all[id].dotted = whole
+		n.bytes += len(whole)
 	}
-	return n.dotted[id]
+	return n.all[id].dotted
 }

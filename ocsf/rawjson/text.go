@@ -183,7 +183,7 @@ func (d *Doc) appendJSON(dst []byte, i int32) []byte {
 			}
 			any = true
 			if n.Kind == Object {
-				dst = append(AppendText(dst, d.names.key[d.Nodes[k].Path]), ':')
+				dst = append(AppendText(dst, d.names.all[d.Nodes[k].Path].key), ':')
 			}
 			dst = d.appendJSON(dst, k)
 		}

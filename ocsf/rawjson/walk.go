@@ -35,14 +35,14 @@ func (d *Doc) Child(object int32, name string) (int32, bool) {
 	if path < 0 {
 		return -1, false
 	}
-	if !d.names.inElem[path] {
+	if !d.names.all[path].inElem {
 		return d.At(path)
 	}
 	return d.Member(object, path)
 }
 
 // Name is the member name of a node; "" for elements and the root.
-func (d *Doc) Name(i int32) string { return d.names.key[d.Nodes[i].Path] }
+func (d *Doc) Name(i int32) string { return d.names.all[d.Nodes[i].Path].key }
 
 // Live says whether a node counts: a duplicate replaced by a later one does not.
 func (d *Doc) Live(i int32) bool { return d.Nodes[i].Path != dead }
@@ -138,7 +138,7 @@ func (d *Doc) unused(i int32, prefix []byte, yield func(string, int32) bool) boo
 	for k := i + 1; k < n.Next; k = d.Nodes[k].Next {
 		sub := prefix
 		if prefix != nil && d.Nodes[k].Path != dead {
-			sub = append(append(prefix, '.'), d.names.key[d.Nodes[k].Path]...)
+			sub = append(append(prefix, '.'), d.names.all[d.Nodes[k].Path].key...)
 			if len(sub) > maxKey {
 				sub = sub[:maxKey]
 			}
