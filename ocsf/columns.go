@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // shapesFile says which attributes of an object deserve a column in the lake.
@@ -66,9 +67,26 @@ var cut = map[string]bool{
 	"namespace_pid": true, "container": true, "raw_data_size": true, "lineage": true, "load_balancer": true,
 }
 
+// newest is what older schemas take their tables from.
+var newest = sync.OnceValues(func() (*Schema, error) { return Load(Version) })
+
 // Columns returns the table of a class: the same for every file of the class,
 // ordered by name, with unmapped as a map.
+//
+// The table of an older schema is the one of Version without what the older
+// schema lacks, in the same order, with the older schema's types. So what a
+// downgraded event still has keeps its column, whatever the older schema
+// recommended.
 func (s *Schema) Columns(c *Class) []*Column {
+	if s.Version != Version {
+		n, err := newest()
+		if err != nil {
+			panic("ocsf: " + err.Error()) // built in, and tested
+		}
+		if d, ok := n.Class(c.Name); ok {
+			return olderColumns(n.Columns(d), &c.Object)
+		}
+	}
 	b := columnBuilder{shapes: map[string]map[string]bool{}}
 	var shapes map[string][]string
 	if err := json.Unmarshal(shapesFile, &shapes); err != nil {
@@ -81,6 +99,34 @@ func (s *Schema) Columns(c *Class) []*Column {
 		}
 	}
 	return b.fields(&c.Object, "", 1, nil, "")
+}
+
+// olderColumns are those of columns that an object of an older schema has.
+func olderColumns(columns []*Column, o *Object) []*Column {
+	var out []*Column
+	for _, c := range columns {
+		a, ok := o.Attr(c.Name)
+		if !ok || a.Array != c.Attr.Array || (a.Base == BaseObject) != (c.Attr.Base == BaseObject) {
+			continue
+		}
+		col := *c
+		col.Attr = a
+		inner := &col
+		if a.Array {
+			elem := *c.Fields[0]
+			col.Fields, inner = []*Column{&elem}, &elem
+		}
+		switch {
+		case a.Base == BaseObject:
+			if inner.Fields = olderColumns(inner.Fields, a.Object); len(inner.Fields) == 0 {
+				continue
+			}
+		case col.Type != ColMap:
+			inner.Type = columnTypes[a.Base]
+		}
+		out = append(out, &col)
+	}
+	return out
 }
 
 type columnBuilder struct {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // facts130 is read once for all tests; a Schema is immutable.
@@ -196,5 +198,76 @@ func TestSQLType(t *testing.T) {
 	a, b := ColumnsHash(s.Columns(c)), ColumnsHash(s.Columns(c))
 	if a != b || a == ColumnsHash(s.Columns(other)) {
 		t.Error("the hash does not tell tables apart, or is not stable")
+	}
+}
+
+// TestOlderColumns holds that the table of a class in 1.1.0 is the one in
+// 1.3.0 without what 1.1.0 lacks: no column more, none less, the same order.
+func TestOlderColumns(t *testing.T) {
+	s, older := load(t), loadVersion(t, "1.1.0")
+	// has says whether the older object has an attribute of that shape at path.
+	has := func(o *Object, path string, leaf *Column) bool {
+		var a *Attr
+		for name := range strings.SplitSeq(path, ".") {
+			if o == nil {
+				return false
+			}
+			var ok bool
+			if a, ok = o.Attr(name); !ok {
+				return false
+			}
+			o = a.Object
+		}
+		return a.Base != BaseObject && a.Array == (leaf.Type == ColList)
+	}
+	var leaves func(columns []*Column, out *[]*Column)
+	leaves = func(columns []*Column, out *[]*Column) {
+		for _, c := range columns {
+			switch {
+			case c.Type == ColGroup:
+				leaves(c.Fields, out)
+			case c.Type == ColList && c.Fields[0].Type == ColGroup:
+				leaves(c.Fields[0].Fields, out)
+			default:
+				*out = append(*out, c)
+			}
+		}
+	}
+	for _, c := range older.Classes {
+		var got []*Column
+		leaves(older.Columns(c), &got)
+		d, ok := s.Class(c.Name)
+		if !ok {
+			if len(got) < 40 {
+				t.Errorf("%s: %d columns", c.Name, len(got))
+			}
+			continue
+		}
+		var all []*Column
+		leaves(s.Columns(d), &all)
+		var want []string
+		for _, col := range all {
+			if has(&c.Object, col.Path, col) {
+				want = append(want, col.Path)
+			}
+		}
+		var paths []string
+		for _, col := range got {
+			paths = append(paths, col.Path)
+		}
+		if !slices.Equal(paths, want) {
+			t.Errorf("%s: columns (-want +got)\n%s", c.Name, cmp.Diff(want, paths))
+		}
+		for _, col := range got {
+			if a, err := newLayout(c, &c.Object).Resolve(col.Path); err == nil && col.Path != "unmapped" && col.Type != ColList && col.Type != columnTypes[a.Base] {
+				t.Errorf("%s: %s has type %d", c.Name, col.Path, col.Type)
+			}
+		}
+	}
+	c, _ := older.Class("authentication")
+	for _, col := range older.Columns(c) {
+		if col.Name == "auth_factors" || col.Name == "duration" && col.Type != ColInt32 {
+			t.Errorf("column %s is %s", col.Name, col.SQLType())
+		}
 	}
 }
