@@ -387,12 +387,12 @@ func rowJSON(r Row) RawValue {
 	return RawValue{Kind: RawJSON, Text: string(append(dst, '}'))}
 }
 
-// parseJSON is json(): the value in a text. A value that is none is an error,
-// so the attribute stays unset.
+// parseJSON is json(): the value in a text. A text that holds none stays
+// itself, so that one event of a batch does not take the others with it.
 func parseJSON(text string) ref.Val {
 	d := rawjson.NewPaths().NewDoc()
 	if err := d.Parse([]byte(text)); err != nil {
-		return types.WrapErr(err)
+		return types.String(text)
 	}
 	return nodeVal(nil, d, 0)
 }

@@ -47,7 +47,7 @@ func TestRawPrograms(t *testing.T) {
 		`3 in raw.l`:                          `true`,
 		`raw.l + [4]`:                         `[3,{"k":"v"},4]`, // what is absent is left out
 		`json(raw.j)[1].a`:                    `2`,
-		`json(raw.s)`:                         `null`,
+		`json(raw.s)`:                         `"a"`, // which is no JSON
 		`json(raw.o).x`:                       `2`,
 		`raw.l.filter(x, type(x) == int)`:     `[3]`,
 		`[1, 2].map(i, {"b": i, "a": raw.s})`: `[{"a":"a","b":1},{"a":"a","b":2}]`, // always in this order

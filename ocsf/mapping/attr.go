@@ -21,11 +21,16 @@ type conv func(r *run, s string) (ocsf.Value, bool)
 // A target is an attribute that something is put into.
 type target struct {
 	path string
+	full string     // from the class on, also in rows
 	attr *ocsf.Attr // of an enum: the id, also when the file names the text
 	slot int
 	text int // the slot of the caption beside an enum id; -1 without one
 	enum *enumIndex
 	conv conv
+}
+
+func (t *target) isTime() bool {
+	return t.attr.Base == ocsf.BaseTimestamp || t.attr.Base == ocsf.BaseDatetime
 }
 
 // newTarget resolves a path in a layout and gives it its slots. The text
@@ -35,7 +40,7 @@ func newTarget(layout *ocsf.Layout, path string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{path: path, attr: a, text: -1}
+	t := &target{path: path, full: path, attr: a, text: -1}
 	if id := idOf(layout, path, a); id != nil && !a.Array {
 		t.attr, t.path = id, path[:strings.LastIndexByte(path, '.')+1]+id.Name
 	}
@@ -270,7 +275,7 @@ func (t *target) put(r *run, slots []ocsf.Value, v *expr.RawValue) bool {
 			slots[t.slot] = ocsf.JSONValue(string(v.AppendJSON(nil)))
 		}
 		return true
-	case v.Kind == expr.RawTime && (t.attr.Base == ocsf.BaseTimestamp || t.attr.Base == ocsf.BaseDatetime):
+	case v.Kind == expr.RawTime && t.isTime():
 		ms, ok := inRange(v.Num)
 		if ok {
 			slots[t.slot] = ocsf.IntValue(ms)

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ type entry struct {
 	tree       []*object
 	zeros      []profileZero
 	base       baseSlots
+	rescue     *rescue
+	rescued    rescued
+	code       int // the slot of metadata.event_code; -1 without one
 
 	whenExpr *expr.RawExpr
 }
@@ -61,7 +65,9 @@ type compiler struct {
 	layout  *ocsf.Layout   // of the entry or the row at hand
 	elem    []string       // the path of the elements of the each at hand
 	set     map[string]int // the slots set so far in layout
+	prefix  string         // before paths of layout: of rows, where they are
 	product map[string]map[string]string
+	rescues map[string]*rescue // by product
 }
 
 func (c *compiler) say(n *yaml.Node, code, message, suggestion string) {
@@ -71,7 +77,7 @@ func (c *compiler) say(n *yaml.Node, code, message, suggestion string) {
 // compile compiles a mapping file; nil when it has a problem.
 func (l *loader) compile(f *file) *Mapping {
 	before := len(l.problems)
-	c := &compiler{loader: l, f: f, product: map[string]map[string]string{}}
+	c := &compiler{loader: l, f: f, product: map[string]map[string]string{}, rescues: map[string]*rescue{}}
 	c.m = &Mapping{Name: l.text(f.name, f.source), File: f.name, paths: rawjson.NewPaths(), zone: time.UTC}
 	if c.m.Name == "" || strings.ContainsAny(c.m.Name, " /\\") {
 		c.say(f.source, "wrong-type", "source must be a word", "")
@@ -308,7 +314,10 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 	}
 	e.layout = c.layouts.Class(class)
 	c.layout, c.elem, c.set = e.layout, nil, map[string]int{}
-	c.fixed(e, fields, n)
+	product, ok := c.productOf(fields, n)
+	if ok {
+		e.constants = c.productConstants(product)
+	}
 	c.activity(e, fields["activity"], n)
 	e.fillers = append(e.fillers, c.attributes("", fields["set"])...)
 	for _, x := range list(fields["each"]) {
@@ -321,6 +330,8 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 	c.required(n, &class.Object, "", true)
 	e.zeros = profileZeros(e.layout, c.set)
 	e.fields = e.layout.Fields(c.slots(e))
+	e.rescued, e.rescue = c.rescuedSlots(), c.rescueFor(product)
+	e.code = e.rescued.code
 	return e
 }
 
@@ -359,34 +370,39 @@ func (c *compiler) class(entry, n *yaml.Node) *ocsf.Class {
 	return nil
 }
 
-// fixed sets the product.
-func (c *compiler) fixed(e *entry, fields map[string]*yaml.Node, n *yaml.Node) {
-	name := ""
+// productOf is the product of an entry.
+func (c *compiler) productOf(fields map[string]*yaml.Node, n *yaml.Node) (string, bool) {
 	if p := fields["product"]; p != nil {
-		name = c.text(c.f.name, p)
+		name := c.text(c.f.name, p)
 		if _, ok := c.product[name]; !ok {
-			var names []string
-			for k := range c.product {
-				names = append(names, k)
-			}
-			slices.Sort(names)
-			c.say(p, "unknown-product", fmt.Sprintf("no product %q", name), nearest(name, names))
-			return
+			c.say(p, "unknown-product", fmt.Sprintf("no product %q", name), nearest(name, slices.Sorted(maps.Keys(c.product))))
+			return "", false
 		}
-	} else if len(c.product) == 1 {
-		for k := range c.product {
-			name = k
-		}
-	} else {
+		return name, true
+	}
+	if len(c.product) != 1 {
 		c.say(n, "missing-key", "the file has several products: name one", "product: …")
-		return
+		return "", false
 	}
-	paths := map[string]string{"vendor_name": "metadata.product.vendor_name", "name": "metadata.product.name", "version": "metadata.product.version", "feature": "metadata.product.feature.name", "uid": "metadata.product.uid"}
-	for k, v := range c.product[name] {
-		if slot, err := c.layout.Add(paths[k]); err == nil && v != "" {
-			e.constants = append(e.constants, constant{slot, ocsf.TextValue(v)})
+	for name := range c.product {
+		return name, true
+	}
+	return "", false
+}
+
+// productConstants are what a product sets in the layout at hand.
+func (c *compiler) productConstants(name string) []constant {
+	var out []constant
+	for _, k := range productKeys {
+		path := "metadata.product." + k
+		if k == "feature" {
+			path += ".name"
+		}
+		if slot, err := c.layout.Add(path); err == nil && c.product[name][k] != "" {
+			out = append(out, constant{slot, ocsf.TextValue(c.product[name][k])})
 		}
 	}
+	return out
 }
 
 // activity sets activity_id: a caption, an id, or an expression.

@@ -157,9 +157,11 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 	case expr.OpLookup:
 		key, table, field := c.value(e.Args[0]), e.Table, e.Name
 		return func(r *run) expr.RawValue {
+			had := len(r.pending)
 			k := key(r)
 			s, ok := k.Scalar()
 			if !ok {
+				r.pending = r.pending[:min(had, len(r.pending))]
 				return expr.RawValue{}
 			}
 			row, _ := table.Find(s)
@@ -173,9 +175,12 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 	case expr.OpCoalesce:
 		a, b := c.value(e.Args[0]), c.value(e.Args[1])
 		return func(r *run) expr.RawValue {
+			had := len(r.pending)
 			if v := a(r); v.Has() {
 				return v
 			}
+			// What was looked at and gave nothing is not what b is made of.
+			r.pending = r.pending[:min(had, len(r.pending))]
 			return b(r)
 		}
 	case expr.OpIf:

@@ -110,6 +110,7 @@ func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
 		c.say(p.key, "duplicate-key", fmt.Sprintf("%s is set twice: %s is its caption", t.path, path), "")
 		return nil
 	}
+	t.full = c.prefix + path
 	c.set[t.path] = t.slot
 	if t.text >= 0 {
 		c.set[c.layout.Info(t.text).Path] = t.text
@@ -174,7 +175,7 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		if t.put(r, slots, &v) {
 			r.usePending(int32(t.slot))
 		} else if s, ok := v.Scalar(); v.Has() && !(ok && s == "") { // "" is how a file says nothing
-			r.stats.Unconverted++
+			r.stats.unconverted(t, s)
 		}
 	}
 }
@@ -192,14 +193,15 @@ func (c *compiler) plain(t *target, x *expr.RawExpr) filler {
 		}
 		if v.Kind != expr.RawNode || v.Doc != r.doc {
 			if !t.put(r, slots, &v) {
-				r.stats.Unconverted++
+				s, _ := v.Scalar()
+				r.stats.unconverted(t, s)
 			}
 			return
 		}
 		s, ok := v.Scalar()
 		if !ok || !t.setText(r, slots, s) {
 			if s != "" || !ok {
-				r.stats.Unconverted++
+				r.stats.unconverted(t, s)
 			}
 			return
 		}
@@ -261,7 +263,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			v, ok = folded[strings.ToLower(s)]
 		}
 		if !ok {
-			r.stats.NotInTable++
+			r.stats.notInTable(x.Table.Name)
 			return
 		}
 		slots[t.slot] = v[0]

@@ -200,7 +200,7 @@ func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
 		r.pending = r.pending[:0]
 		v := hd.uid(r)
 		if s, ok := v.Scalar(); ok {
-			ev.UID = strings.Clone(s)
+			ev.UID = boundUID(s)
 		}
 	}
 	if hd.time != nil {
@@ -218,6 +218,19 @@ func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
 		ev.Body = h.rewrite(r)
 	}
 	return ev, nil
+}
+
+// maxUID bounds the id of an event. It is the key of the ledger and of alerts.
+const maxUID = 1024
+
+// boundUID copies an id. Of one that is absurdly long a hash stands for it: it
+// still tells repeats.
+func boundUID(s string) string {
+	if len(s) <= maxUID {
+		return strings.Clone(s)
+	}
+	sum := sha256.Sum256([]byte(s))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // rewrite returns the body without the dropped fields, and with hashes for

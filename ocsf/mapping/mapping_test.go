@@ -277,7 +277,7 @@ events:
 	for body, want := range map[string]string{
 		`[1]`: mapping.NotAnEvent, `"x"`: mapping.NotAnEvent, `null`: mapping.NotAnEvent, ``: mapping.NotAnEvent, `{"kind":`: mapping.NotAnEvent,
 		strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70): mapping.NotAnEvent,
-		`{"kind":"z"}`: mapping.NoMapping, `{}`: mapping.NoMapping, `{"kind":"y"}`: mapping.Invalid,
+		`{"kind":"z"}`: mapping.NoMapping, `{}`: mapping.NoMapping,
 	} {
 		_, err := tryNormalize(t, set, body, sc)
 		var dead *mapping.Dead
@@ -285,8 +285,44 @@ events:
 			t.Errorf("%.40s: got %v, want %s", body, err, want)
 		}
 	}
-	if diff := cmp.Diff(map[string]int64{mapping.NotAnEvent: 6, mapping.NoMapping: 2, mapping.Invalid: 1}, sc.Stats("t").Dead); diff != "" {
+	if diff := cmp.Diff(map[string]int64{mapping.NotAnEvent: 6, mapping.NoMapping: 2}, sc.Stats("t").Dead); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// An event that entries match and none can take becomes a base event, with
+// what the first of them made of its type, message and severity.
+func TestIncomplete(t *testing.T) {
+	set := loadText(t, `
+source: t
+products: {p: {vendor_name: V, name: N}, q: {vendor_name: V, name: Q}}
+events:
+  - when: raw.kind == "y"
+    product: q
+    class: authentication
+    activity: Logon
+    set: {user.name: raw.user, service.name: "'s'", metadata.event_code: raw.kind, message: raw.text, severity: "'High'"}
+  - {when: raw.kind == "y", product: p, class: account_change, activity: Create, set: {user.name: raw.user}}
+`)
+	sc := &mapping.Scratch{}
+	out, err := tryNormalize(t, set, `{"kind":"y","text":"in","user":{"name":"sato"},"n":1}`, sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"class_name": `"Base Event"`, "metadata.event_code": `"y"`, "message": `"in"`, "severity_id": `4`, "metadata.product.name": `"Q"`,
+		"metadata.labels": `["time_suspect","incomplete"]`, "unmapped": `{"kind":"y","n":"1","text":"in","user.name":"sato"}`,
+	} {
+		var steps []any
+		for _, p := range strings.Split(path, ".") {
+			steps = append(steps, p)
+		}
+		if got := at(out, steps...); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+	if st := sc.Stats("t"); st.Incomplete != 1 || st.FellThrough != 0 || st.LastResort != 0 || len(st.Dead) != 0 {
+		t.Errorf("%+v", st)
 	}
 }
 

@@ -41,12 +41,13 @@ type rowPlan struct {
 
 // row compiles a row. at is where a missing attribute is reported.
 func (c *compiler) row(slot int, set, at *yaml.Node) *rowPlan {
-	outer, outerSet := c.layout, c.set
+	outer, outerSet, prefix := c.layout, c.set, c.prefix
 	c.layout, c.set = outer.Info(slot).Rows, map[string]int{}
+	c.prefix += outer.Info(slot).Path + "[]."
 	p := &rowPlan{slot: slot, layout: c.layout, fillers: c.attributes("", set)}
 	p.tree = newTree(c.layout.Object, c.set)
 	c.required(at, c.layout.Object, "", false)
-	c.layout, c.set = outer, outerSet
+	c.layout, c.set, c.prefix = outer, outerSet, prefix
 	return p
 }
 

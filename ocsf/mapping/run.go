@@ -98,30 +98,36 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 	r.parsed, r.uses = r.parsed[:0], r.uses[:0]
 	r.vars.Doc, r.vars.VarName, r.vars.Var = r.doc, "", expr.RawValue{}
 	r.vars.Meta = expr.RawMeta{Source: ev.Source, UID: ev.UID, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received}
-	var missing error
+	var missing lacking
 	for i := m.dispatch.first(r, 0); i >= 0; i = m.dispatch.first(r, i+1) {
 		e := m.entries[i]
 		if e.when != nil && e.when(r) != yes {
 			continue
 		}
 		if err := r.fill(e, ev); err != nil {
-			if missing == nil {
-				missing = err
+			if missing.err == nil {
+				missing.note(r, e, err)
 			}
 			continue
 		}
-		if missing != nil {
+		if missing.err != nil {
 			st.FellThrough++
 		}
 		r.unmapped()
 		ocsf.Finish(out)
-		st.count(e)
+		st.count(e, out)
 		return nil
 	}
-	if missing != nil {
-		return st.dead(Invalid, missing)
+	if missing.err == nil {
+		return st.dead(NoMapping, nil)
 	}
-	return st.dead(NoMapping, nil)
+	if err := r.rescue(&missing, ev); err != nil {
+		return st.dead(Invalid, err)
+	}
+	r.unmapped()
+	ocsf.Finish(out)
+	st.count(missing.entry.rescue.entry, out)
+	return nil
 }
 
 // fill makes the event of an entry. The error says what the class requires
@@ -286,7 +292,7 @@ func (r *run) json(v expr.RawValue) expr.RawValue {
 	}
 	d := rawjson.NewPaths().NewDoc()
 	if d.Parse([]byte(s)) != nil {
-		return expr.RawValue{}
+		return v // it is no JSON: it stays what it is
 	}
 	if v.Kind == expr.RawNode && v.Doc == r.doc {
 		r.parsed = append(r.parsed, parsedText{v.Node, d})

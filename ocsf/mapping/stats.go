@@ -1,5 +1,7 @@
 package mapping
 
+import "nagare/ocsf"
+
 // Stats counts what became of the events of one source.
 type Stats struct {
 	Events int64
@@ -13,10 +15,19 @@ type Stats struct {
 	WithUnmapped, Unmapped, Mapped int64
 	// Dead counts dead letters by reason.
 	Dead map[string]int64
-	// Unconverted counts fields whose value their attribute could not take.
+	// Unknown counts the events of LastResort by their metadata.event_code.
+	Unknown Names
+	// Unconverted counts fields whose value their attribute could not take;
+	// ByAttribute by the path of the attribute.
 	Unconverted int64
-	// NotInTable counts lookups of what a table does not have.
+	ByAttribute Names
+	// NotInTable counts lookups of what a table does not have; ByTable by the
+	// name of the table.
 	NotInTable int64
+	ByTable    Names
+	// Incomplete counts events that entries matched and that lacked what their
+	// classes require: they became base events.
+	Incomplete int64
 	// Dropped counts objects left out because what they require was not there.
 	Dropped int64
 	// FellThrough counts events that an entry matched but lacked what its
@@ -41,11 +52,36 @@ func (s *Stats) dead(reason string, err error) error {
 	return &Dead{Reason: reason, Err: err}
 }
 
-func (s *Stats) count(e *entry) {
+func (s *Stats) count(e *entry, out *ocsf.Event) {
 	s.Classes[e.layout.Class.Name]++
-	if e.lastResort {
-		s.LastResort++
+	if !e.lastResort {
+		return
 	}
+	s.LastResort++
+	name := ""
+	if e.code >= 0 {
+		name = out.Slots[e.code].Text()
+	}
+	if name == "" {
+		name = Nameless
+	}
+	s.Unknown.Add(name, 1)
+}
+
+// Nameless is the name in Stats.Unknown of events whose type is not known.
+const Nameless = "(no name)"
+
+func (s *Stats) unconverted(t *target, text string) {
+	if t.isTime() && never(text) {
+		return // that is how some say that there is none
+	}
+	s.Unconverted++
+	s.ByAttribute.Add(t.full, 1)
+}
+
+func (s *Stats) notInTable(table string) {
+	s.NotInTable++
+	s.ByTable.Add(table, 1)
 }
 
 // Add adds other's counts.
@@ -56,6 +92,12 @@ func (s *Stats) Add(other *Stats) {
 	for k, v := range other.Dead {
 		s.Dead[k] += v
 	}
+	for _, n := range []struct{ to, from *Names }{{&s.Unknown, &other.Unknown}, {&s.ByAttribute, &other.ByAttribute}, {&s.ByTable, &other.ByTable}} {
+		for k, v := range n.from.m {
+			n.to.Add(k, *v)
+		}
+	}
+	s.Incomplete += other.Incomplete
 	s.Events += other.Events
 	s.Bytes += other.Bytes
 	s.LastResort += other.LastResort

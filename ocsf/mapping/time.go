@@ -27,11 +27,19 @@ func parseTime(s string, zone *time.Location) (int64, bool) {
 	}
 	for _, layout := range layouts {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+			// A zone name that the time package does not know it takes for UTC.
+			if name, offset := t.Zone(); strings.Contains(layout, "MST") && offset == 0 && name != "UTC" && name != "GMT" {
+				return 0, false
+			}
 			return inRange(t.UnixMilli())
 		}
 	}
 	return 0, false
 }
+
+// never says whether a text is how a program writes that there is no time:
+// the zero time of .NET and Go.
+func never(s string) bool { return strings.HasPrefix(s, "0001-01-01") }
 
 // layouts are tried in turn, so the unambiguous ones alone are here: 3/4/2021
 // is March in one country and April in another.
@@ -152,8 +160,10 @@ func parseEpoch(s string) (int64, bool) {
 		return expr.EpochMillis(s, 1, 1)
 	case digits <= 17:
 		return expr.EpochMillis(s, 1000, 1)
+	case digits <= 19: // an int64 of nanoseconds ends in 2262
+		return expr.EpochMillis(s, 1_000_000, 1)
 	}
-	return expr.EpochMillis(s, 1_000_000, 1)
+	return 0, false
 }
 
 // inRange says whether a time can be one. 0001-01-01 is how some say "never";
