@@ -36,6 +36,7 @@ var floor = map[string]int{
 	"producers/datadog": 6,
 	"producers/mail":    6,
 	"producers/upload":  6,
+	"producers/flowlog": 6,
 	"consumers/live":    6,
 	"consumers/compact": 6,
 	"internal/config":   7,

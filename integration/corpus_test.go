@@ -22,6 +22,7 @@ import (
 	"nagare/ocsf/mappings"
 	"nagare/producers"
 	"nagare/producers/datadog"
+	"nagare/producers/flowlog"
 	"nagare/producers/mail"
 	"nagare/producers/upload"
 )
@@ -56,6 +57,8 @@ var corpus = []folder{
 	// One is the log of a database.
 	{dir: "aws_cloudtrail_eventbridge", source: "cloudtrail", classes: map[string]int{"api_activity": 27, "account_change": 1, "base_event": 1}, suspect: 6, made: true},
 	{dir: "aws_cloudtrail_lookupevents", source: "cloudtrail", classes: map[string]int{"api_activity": 3}},
+	// None has a time: rows of tests of rules.
+	{dir: "aws_vpc_flow", source: "vpcflow", classes: map[string]int{"network_activity": 10}, suspect: 10, made: true},
 	// Quotes inside of quotes cannot be mended.
 	{dir: "datadog_webhook_synthetic", source: "datadog", classes: map[string]int{"detection_finding": 7}, dead: map[string]int{"not-json": 1}, suspect: 3},
 	// One file has no header at all.
@@ -184,7 +187,7 @@ func take(t *testing.T, set *mapping.Set, source, name string) []nagare.Event {
 		Events: &got,
 		Adapters: map[string]producers.Adapter{
 			"datadog": datadog.Adapter(), "mail": mail.Adapter(),
-			"directory": upload.Adapter(),
+			"directory": upload.Adapter(), "vpcflow": flowlog.Adapter(flowlog.Config{}),
 		},
 	})
 	r, err := os.Open(name)
@@ -251,6 +254,7 @@ func TestDetect(t *testing.T) {
 	for name, source := range map[string]string{
 		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
 		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
+		"vpcflow/rows.jsonl":    "vpcflow",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory",
 	} {
 		body, err := fs.ReadFile(mappings.FS, "testdata/"+name)

@@ -3,6 +3,7 @@ package app
 import (
 	"nagare/producers"
 	"nagare/producers/datadog"
+	"nagare/producers/flowlog"
 	"nagare/producers/mail"
 	"nagare/producers/upload"
 )
@@ -14,4 +15,5 @@ var adapters = map[string]producers.Adapter{
 	"mail":      mail.Adapter(),
 	"directory": upload.Adapter(),
 	"csv":       upload.Adapter(),
+	"vpcflow":   flowlog.Adapter(flowlog.Config{}),
 }
