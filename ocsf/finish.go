@@ -170,7 +170,8 @@ func (l *Layout) planFinish() *finishPlan {
 	for i, s := range l.slots {
 		parent := parentOf(s.Path)
 		if s.Attr.Enum != nil && s.Attr.Sibling != "" {
-			if text := l.Slot(parent + s.Attr.Sibling); text >= 0 {
+			// The priority of incidents in 1.1.0 is a number beside a number.
+			if text := l.Slot(parent + s.Attr.Sibling); text >= 0 && l.slots[text].Attr.Base == BaseString {
 				p.enums = append(p.enums, enumPair{i, text, s.Attr.Enum, s.Attr.Array})
 			}
 		}
