@@ -1,6 +1,9 @@
 package expr
 
 import (
+	"strconv"
+
+	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 
 	"nagare/ocsf/rawjson"
@@ -60,6 +63,76 @@ func appendNamed(dst []byte, d *rawjson.Doc, list int32) ([]byte, bool) {
 		}
 	}
 	return append(dst, '}'), true
+}
+
+// unfold is unfold(): an object for every element of a list that an object
+// has, with the members of both and the element's place as index. What the
+// object is told once counts for each; where both have a member, the element's
+// stays. The member called pairs is named(). Without elements the object is the
+// only one.
+func unfold(args ...ref.Val) ref.Val {
+	list, ok1 := args[1].(types.String)
+	pairs, ok2 := args[2].(types.String)
+	n, ok := args[0].(noded)
+	if !ok || !ok1 || !ok2 || n.node().doc.Nodes[n.node().at].Kind != rawjson.Object {
+		return types.NewErr("unfold takes an object and two names")
+	}
+	d, object := n.node().doc, n.node().at
+	dst := []byte{'['}
+	row := func(element int32, place int) {
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '{')
+		member := func(k int32) {
+			if dst[len(dst)-1] != '{' {
+				dst = append(dst, ',')
+			}
+			dst = append(rawjson.AppendText(dst, d.Name(k)), ':')
+			if start := len(dst); d.Name(k) == string(pairs) {
+				var ok bool
+				if dst, ok = appendNamed(dst, d, k); ok {
+					return
+				}
+				dst = dst[:start]
+			}
+			dst = append(dst, d.JSON(k)...)
+		}
+		for k := range children(d, object) {
+			_, ok := d.Child(max(element, 0), d.Name(k))
+			if element < 0 || !ok && d.Name(k) != string(list) {
+				member(k)
+			}
+		}
+		if element >= 0 && d.Nodes[element].Kind == rawjson.Object {
+			for k := range children(d, element) {
+				if d.Name(k) != "index" {
+					member(k)
+				}
+			}
+			if dst[len(dst)-1] != '{' {
+				dst = append(dst, ',')
+			}
+			dst = strconv.AppendInt(append(dst, `"index":`...), int64(place), 10)
+		} else if element >= 0 {
+			if dst[len(dst)-1] != '{' {
+				dst = append(dst, ',')
+			}
+			dst = append(append(rawjson.AppendText(dst, string(list)), ':'), d.JSON(element)...)
+		}
+		dst = append(dst, '}')
+	}
+	place := 0
+	if l, ok := d.Child(object, string(list)); ok && d.Nodes[l].Kind == rawjson.Array {
+		for e := range children(d, l) {
+			row(e, place)
+			place++
+		}
+	}
+	if len(dst) == 1 {
+		row(-1, 0)
+	}
+	return parseJSON(string(append(dst, ']')))
 }
 
 // appendMessage writes a value. {"parameter": [names and values]} is how

@@ -27,3 +27,26 @@ func TestNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestUnfold(t *testing.T) {
+	raw, err := NewRaw(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]string{
+		`{"id":12345678901234567890,"l":[{"a":1,"p":[{"name":"x","value":"y"}]},{"a":2,"id":3,"index":9}]}`: `[{"id":12345678901234567890,"a":1,"p":{"x":"y"},"index":0},{"a":2,"id":3,"index":1}]`,
+		`{"a":1,"a":2,"l":[{"b":{"c":[1,null]}}]}`:                                                          `[{"a":2,"b":{"c":[1,null]},"index":0}]`,
+		`{"a":1,"l":[]}`:               `[{"a":1,"l":[]}]`,
+		`{"a":1}`:                      `[{"a":1}]`,
+		`{"a":1,"l":"text","p":["x"]}`: `[{"a":1,"l":"text","p":["x"]}]`,
+		`{"l":[{},7,{}]}`:              `[{"index":0},{"l":7},{"index":2}]`,
+		`{"l":[null]}`:                 `[{"l":null}]`,
+	} {
+		if got := evalRaw(t, raw, `unfold(raw, "l", "p")`, body); got != want {
+			t.Errorf("%s: %s, want %s", body, got, want)
+		}
+	}
+	if got := evalRaw(t, raw, `unfold(raw.l, "l", "p")`, `{"l":"text"}`); got != "null" {
+		t.Errorf("of a text: %s", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
@@ -23,6 +24,16 @@ import (
 type Raw struct {
 	env    *cel.Env
 	tables map[string]*Table
+	vars   []string
+
+	// ParseTime reads the text of a time: by a layout of package time, or as
+	// it comes when layout is "". Without a zone of its own it is in zone;
+	// that of the file when zone is nil.
+	ParseTime func(s, layout string, zone *time.Location) (ms int64, ok bool)
+	// Scope is the variable of the each at hand: Compile refuses the others.
+	Scope string
+	// Used are the tables that expressions compiled so far name.
+	Used map[string]bool
 }
 
 // A Table is a lookup table of a mapping file, by the text of its key.
@@ -100,12 +111,14 @@ func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	for _, v := range vars {
 		opts = append(opts, cel.Variable(v, cel.DynType))
 	}
-	opts = append(opts, rawFunctions()...)
+	r := &Raw{tables: tables, vars: vars, Used: map[string]bool{}}
+	opts = append(opts, rawFunctions(r)...)
 	env, err := cel.NewCustomEnv(append([]cel.EnvOption{cel.StdLib()}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("CEL environment of mappings: %w", err)
 	}
-	return &Raw{env, tables}, nil
+	r.env = env
+	return r, nil
 }
 
 // An Issue is a mistake in an expression. Line and Column count from 1, in the text.
@@ -158,6 +171,11 @@ func (r *Raw) names(rep *ast.AST) []Issue {
 		found = append(found, Issue{Line: at.Line(), Column: at.Column() + 1, Message: message, Suggestion: suggestion})
 	}
 	ast.PreOrderVisit(rep.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.CallKind {
+			if _, err := timeCallOf(e.AsCall()); err != nil {
+				say(e, err.Error(), "")
+			}
+		}
 		operand, field, ok := member(e)
 		if !ok || operand.Kind() != ast.IdentKind {
 			return
@@ -176,9 +194,58 @@ func (r *Raw) names(rep *ast.AST) []Issue {
 				slices.Sort(names)
 				say(e, fmt.Sprintf("no table %q", field), near(field, names))
 			}
+			r.Used[field] = true
 		}
 	}))
+	r.scopes(rep.Expr(), nil, say)
 	return found
+}
+
+// scopes checks the variables: an each's is there only within it, and no
+// macro may give its own elements a name that something has already.
+func (r *Raw) scopes(e ast.Expr, bound []string, say func(e ast.Expr, message, suggestion string)) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		name := e.AsIdent()
+		if name != r.Scope && slices.Contains(r.vars, name) && !slices.Contains(bound, name) {
+			say(e, fmt.Sprintf("%s is the element of an each, and there only", name), "")
+		}
+	case ast.SelectKind:
+		r.scopes(e.AsSelect().Operand(), bound, say)
+	case ast.CallKind:
+		if c := e.AsCall(); c.IsMemberFunction() {
+			r.scopes(c.Target(), bound, say)
+		}
+		for _, a := range e.AsCall().Args() {
+			r.scopes(a, bound, say)
+		}
+	case ast.ListKind:
+		for _, a := range e.AsList().Elements() {
+			r.scopes(a, bound, say)
+		}
+	case ast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			r.scopes(entry.AsMapEntry().Key(), bound, say)
+			r.scopes(entry.AsMapEntry().Value(), bound, say)
+		}
+	case ast.ComprehensionKind:
+		c := e.AsComprehension()
+		r.scopes(c.IterRange(), bound, say)
+		r.scopes(c.AccuInit(), bound, say)
+		inner := slices.Clone(bound)
+		for _, name := range []string{c.IterVar(), c.IterVar2(), c.AccuVar()} {
+			if name == "" || strings.HasPrefix(name, "@") || strings.HasPrefix(name, "#") {
+				continue // a macro's own
+			}
+			if name == "raw" || name == "meta" || name == "tables" || name == r.Scope || slices.Contains(bound, name) {
+				say(e, fmt.Sprintf("%q is something else around this: its elements need another name", name), "")
+			}
+			inner = append(inner, name)
+		}
+		r.scopes(c.LoopCondition(), inner, say)
+		r.scopes(c.LoopStep(), inner, say)
+		r.scopes(c.Result(), inner, say)
+	}
 }
 
 func near(name string, names []string) string {

@@ -398,7 +398,7 @@ func parseJSON(text string) ref.Val {
 }
 
 // rawFunctions are the functions only mappings have.
-func rawFunctions() []cel.EnvOption {
+func rawFunctions(r *Raw) []cel.EnvOption {
 	unit := func(name string, perMilli, milli int64) cel.EnvOption {
 		return cel.Function(name, cel.Overload("raw_"+name, []*cel.Type{cel.DynType}, cel.TimestampType,
 			cel.UnaryBinding(func(v ref.Val) ref.Val {
@@ -412,6 +412,10 @@ func rawFunctions() []cel.EnvOption {
 	}
 	return []cel.EnvOption{
 		unit("seconds", 1, 1000), unit("millis", 1, 1), unit("micros", 1000, 1),
+		cel.Function("inZone", cel.Overload("raw_inZone", []*cel.Type{cel.DynType, cel.StringType}, cel.TimestampType, cel.FunctionBinding(r.timeFunction("inZone")))),
+		cel.Function("timeAs",
+			cel.Overload("raw_timeAs", []*cel.Type{cel.DynType, cel.StringType}, cel.TimestampType, cel.FunctionBinding(r.timeFunction("timeAs"))),
+			cel.Overload("raw_timeAs_zone", []*cel.Type{cel.DynType, cel.StringType, cel.StringType}, cel.TimestampType, cel.FunctionBinding(r.timeFunction("timeAs")))),
 		cel.Function("json", cel.Overload("raw_json", []*cel.Type{cel.DynType}, cel.DynType,
 			cel.UnaryBinding(func(v ref.Val) ref.Val {
 				if s, ok := v.(types.String); ok {
@@ -419,6 +423,7 @@ func rawFunctions() []cel.EnvOption {
 				}
 				return v // it was no text: some sources send the object itself
 			}))),
+		cel.Function("unfold", cel.Overload("raw_unfold", []*cel.Type{cel.DynType, cel.StringType, cel.StringType}, cel.DynType, cel.FunctionBinding(unfold))),
 		cel.Function("named", cel.Overload("raw_named", []*cel.Type{cel.DynType}, cel.DynType, cel.UnaryBinding(named))),
 		cel.Function("sha256", cel.Overload("raw_sha256", []*cel.Type{cel.DynType}, cel.StringType,
 			cel.UnaryBinding(func(v ref.Val) ref.Val {

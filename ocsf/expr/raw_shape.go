@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
@@ -20,7 +21,7 @@ const (
 	OpLookup             // Table, Name (the field of the row, "" = the scalar), Args[0] the key
 	OpCoalesce           // the first of Args that is there
 	OpIf                 // Args[0] ? Args[1] : Args[2]
-	OpCall               // Name: seconds millis micros json; Args[0]
+	OpCall               // Name: seconds millis micros json inZone timeAs; Args[0], Value (a layout), Zone
 	OpList               // Args
 	OpMap                // Names[i]: Args[i]
 	OpPart               // Args[0] split at Value, of that number Index
@@ -53,6 +54,7 @@ type RawExpr struct {
 	Table   *Table
 	Args    []*RawExpr
 	Program *RawProgram
+	Zone    *time.Location // of inZone and timeAs; nil is the file's
 	// Line and Column are where it stands in the text.
 	Line, Column int
 }
@@ -283,6 +285,10 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 	case "seconds", "millis", "micros", "json":
 		if len(args) == 1 {
 			return &RawExpr{Op: OpCall, Name: c.FunctionName(), Args: []*RawExpr{l.expr(args[0])}}
+		}
+	case "inZone", "timeAs":
+		if t, err := timeCallOf(c); err == nil && t != nil {
+			return &RawExpr{Op: OpCall, Name: c.FunctionName(), Type: RawTime, Zone: t.zone, Value: RawValue{Kind: RawText, Text: t.layout}, Args: []*RawExpr{l.expr(args[0])}}
 		}
 	case operators.LogicalAnd:
 		return &RawExpr{Op: OpAnd, Args: []*RawExpr{l.expr(args[0]), l.expr(args[1])}, Type: RawBool}

@@ -33,6 +33,7 @@ events:
       user: {uid: raw.user, email_addr: raw.mail}
       service.name: "'App'"
       status: tables.outcome[raw.result]
+      status_detail: tables.rows[raw.result].y
       severity: "'High'"
       is_remote: true
       src_endpoint.ip: raw.ip
@@ -144,7 +145,7 @@ events:
 		got = append(got, fmt.Sprintf("%s:%d %s", p.File, p.Line, p.Code))
 	}
 	want := []string{
-		"a.yaml:3 unknown-key", "a.yaml:5 missing-attribute", "a.yaml:5 missing-attribute", "a.yaml:5 expression", "a.yaml:7 unknown-activity",
+		"a.yaml:3 unknown-key", "a.yaml:5 expression", "a.yaml:6 missing-attribute", "a.yaml:6 missing-attribute", "a.yaml:7 unknown-activity",
 		"a.yaml:9 unknown-attribute", "a.yaml:10 wrong-enum", "a.yaml:11 expression", "b.yaml:1 missing-key", "b.yaml:2 unknown-class",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -30,6 +30,8 @@ type entry struct {
 	rescue     *rescue
 	rescued    rescued
 	code       int // the slot of metadata.event_code; -1 without one
+	mayLack    string
+	whenNode   *yaml.Node
 
 	whenExpr *expr.RawExpr
 }
@@ -68,6 +70,17 @@ type compiler struct {
 	prefix  string         // before paths of layout: of rows, where they are
 	product map[string]map[string]string
 	rescues map[string]*rescue // by product
+	always  map[int]bool       // the slots of layout that constants fill
+
+	places map[string]*yaml.Node // where the paths of the entry are set
+
+	usedProducts map[string]bool
+}
+
+func (c *compiler) warn(n *yaml.Node, code, message, suggestion string) {
+	p := Problem{File: c.f.name, Code: code, Message: message, Suggestion: suggestion, Warning: true}
+	p.Line, p.Column = n.Line, n.Column
+	c.note(p)
 }
 
 func (c *compiler) say(n *yaml.Node, code, message, suggestion string) {
@@ -77,7 +90,7 @@ func (c *compiler) say(n *yaml.Node, code, message, suggestion string) {
 // compile compiles a mapping file; nil when it has a problem.
 func (l *loader) compile(f *file) *Mapping {
 	before := len(l.problems)
-	c := &compiler{loader: l, f: f, product: map[string]map[string]string{}, rescues: map[string]*rescue{}}
+	c := &compiler{loader: l, f: f, product: map[string]map[string]string{}, rescues: map[string]*rescue{}, usedProducts: map[string]bool{}}
 	c.m = &Mapping{Name: l.text(f.name, f.source), File: f.name, paths: rawjson.NewPaths(), zone: time.UTC}
 	if c.m.Name == "" || strings.ContainsAny(c.m.Name, " /\\") {
 		c.say(f.source, "wrong-type", "source must be a word", "")
@@ -91,9 +104,10 @@ func (l *loader) compile(f *file) *Mapping {
 		return nil
 	}
 	c.raw, c.m.raw = raw, raw
+	raw.ParseTime = c.m.parseTime
 	if z := f.keys["zone"]; z != nil {
-		if zone, err := time.LoadLocation(l.text(f.name, z)); err != nil {
-			c.say(z, "wrong-value", fmt.Sprintf("no time zone %q", z.Value), `zones are named as "UTC", "Asia/Tokyo"`)
+		if zone, err := expr.Zone(l.text(f.name, z)); err != nil {
+			c.say(z, "wrong-value", err.Error(), `zones are named as "UTC", "Asia/Tokyo"`)
 		} else {
 			c.m.zone = zone
 		}
@@ -102,6 +116,8 @@ func (l *loader) compile(f *file) *Mapping {
 	c.head()
 	c.entries()
 	c.cases()
+	c.reach(c.m.entries)
+	c.unused()
 	if slices.ContainsFunc(l.problems[before:], func(p Problem) bool { return !p.Warning }) {
 		return nil
 	}
@@ -259,6 +275,7 @@ func (c *compiler) checkLookups(n *yaml.Node, x *expr.RawExpr) {
 			c.note(p)
 		}
 	}
+	c.said(n, x)
 	for _, a := range x.Args {
 		c.checkLookups(n, a)
 	}
@@ -304,6 +321,7 @@ func (c *compiler) entries() {
 func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 	e := &entry{line: n.Line}
 	if w := fields["when"]; w != nil {
+		e.whenNode = w
 		if e.whenExpr = c.condition(w); e.whenExpr != nil {
 			e.when = c.cond(e.whenExpr)
 		}
@@ -313,13 +331,15 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 		return nil
 	}
 	e.layout = c.layouts.Class(class)
-	c.layout, c.elem, c.set = e.layout, nil, map[string]int{}
+	c.layout, c.elem, c.set, c.always = e.layout, nil, map[string]int{}, map[int]bool{}
+	c.places = map[string]*yaml.Node{}
 	product, ok := c.productOf(fields, n)
 	if ok {
 		e.constants = c.productConstants(product)
+		c.usedProducts[product] = true
 	}
 	c.activity(e, fields["activity"], n)
-	e.fillers = append(e.fillers, c.attributes("", fields["set"])...)
+	e.fillers = append(e.fillers, c.attributes(fields["set"])...)
 	for _, x := range list(fields["each"]) {
 		if f := c.each(x); f != nil {
 			e.fillers = append(e.fillers, f)
@@ -327,7 +347,8 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 	}
 	e.base = c.baseSlots(e.layout)
 	e.tree = newTree(&class.Object, c.set)
-	c.required(n, &class.Object, "", true)
+	e.mayLack = mayLack(e.tree, c.always)
+	c.required(fields["class"], &class.Object, "", true)
 	e.zeros = profileZeros(e.layout, c.set)
 	e.fields = e.layout.Fields(c.slots(e))
 	e.rescued, e.rescue = c.rescuedSlots(), c.rescueFor(product)

@@ -177,7 +177,10 @@ func (d *drift) delivery(body []byte) {
 		for _, c := range changes {
 			changed := slices.Concat(body[:p.start], []byte(c.value), body[p.end:])
 			events, err := d.head.Split(d.m.Name, changed, mapping.HeadMeta{Received: received})
-			if err != nil || len(events) != len(before) {
+			// A split that knows its deliveries by a field takes one that it
+			// does not know for one event, whole.
+			whole := len(events) == 1 && bytes.Equal(events[0].Body, changed)
+			if !whole && (err != nil || len(events) != len(before)) {
 				// What holds the events is not theirs: it may go with them. A
 				// delivery in which no events are found is a dead letter.
 				if p.leaf && err == nil || err != nil && !strings.Contains(err.Error(), "split finds no events") {

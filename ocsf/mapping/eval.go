@@ -284,6 +284,18 @@ func (c *compiler) call(e *expr.RawExpr) valueFn {
 	if e.Name == "json" {
 		return func(r *run) expr.RawValue { return r.json(arg(r)) }
 	}
+	if e.Name == "inZone" || e.Name == "timeAs" {
+		layout, zone := e.Value.Text, e.Zone
+		return func(r *run) expr.RawValue {
+			v := arg(r)
+			if s, ok := v.Scalar(); ok {
+				if ms, ok := r.m.parseTime(s, layout, zone); ok {
+					return expr.RawValue{Kind: expr.RawTime, Num: ms}
+				}
+			}
+			return expr.RawValue{}
+		}
+	}
 	per, milli := int64(1), int64(1)
 	switch e.Name {
 	case "seconds":

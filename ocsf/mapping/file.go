@@ -109,7 +109,10 @@ func (l *loader) syntax(name string, err error) {
 }
 
 // A pair is one entry of a YAML map.
-type pair struct{ key, value *yaml.Node }
+type pair struct {
+	key, value *yaml.Node
+	merged     bool // by <<: what stands here itself goes first
+}
 
 // pairs are the entries of a map; other nodes are a problem, nil is empty.
 func (l *loader) pairs(name string, n *yaml.Node) []pair {
@@ -140,11 +143,12 @@ func (l *loader) pairs(name string, n *yaml.Node) []pair {
 			continue
 		}
 		seen[k.Value] = true
-		out = append(out, pair{k, deref(n.Content[i+1])})
+		out = append(out, pair{k, deref(n.Content[i+1]), false})
 	}
 	for _, p := range merged { // what stands here itself goes first
 		if !seen[p.key.Value] {
 			seen[p.key.Value] = true
+			p.merged = true
 			out = append(out, p)
 		}
 	}
@@ -202,7 +206,13 @@ func (l *loader) text(name string, n *yaml.Node) string {
 // table reads a lookup table: rows of scalars or of fields.
 func (l *loader) table(file, name string, n *yaml.Node) *expr.Table {
 	rows := map[string]expr.Row{}
+	folded := map[string]*yaml.Node{}
 	for _, p := range l.pairs(file, n) {
+		if first := folded[strings.ToLower(p.key.Value)]; first != nil {
+			l.at(file, p.key, "duplicate-key", fmt.Sprintf("%q is %q of line %d: keys match in any case", p.key.Value, first.Value, first.Line), "")
+			continue
+		}
+		folded[strings.ToLower(p.key.Value)] = p.key
 		row := expr.Row{}
 		if p.value.Kind == yaml.MappingNode {
 			for _, f := range l.pairs(file, p.value) {

@@ -21,10 +21,36 @@ var reserved = map[string]string{
 	"metadata.profiles": "they follow from what is filled", "unmapped": "what is not mapped goes there by itself",
 }
 
-// attributes compiles the entries of a set below a path.
-func (c *compiler) attributes(prefix string, n *yaml.Node) []filler {
+// attributes compiles the entries of a set. What stands here itself goes
+// before what << brings in, path by path.
+func (c *compiler) attributes(n *yaml.Node) []filler {
+	var own, merged []assignment
+	for _, a := range c.assignments("", n, false) {
+		if a.pair.merged {
+			merged = append(merged, a)
+		} else {
+			own = append(own, a)
+		}
+	}
 	var out []filler
+	for _, a := range append(own, merged...) {
+		out = append(out, c.attribute(a.path, a.attr, a.pair)...)
+	}
+	return out
+}
+
+// An assignment is one attribute of a set with what it gets.
+type assignment struct {
+	path string
+	attr *ocsf.Attr
+	pair pair
+}
+
+// assignments lists what a set sets below a path.
+func (c *compiler) assignments(prefix string, n *yaml.Node, merged bool) []assignment {
+	var out []assignment
 	for _, p := range c.pairs(c.f.name, n) {
+		p.merged = p.merged || merged
 		path := prefix + p.key.Value
 		if why, ok := reserved[path]; ok && c.layout.Class != nil {
 			c.say(p.key, "reserved", fmt.Sprintf("%s cannot be set: %s", path, why), "")
@@ -40,10 +66,10 @@ func (c *compiler) attributes(prefix string, n *yaml.Node) []filler {
 				c.say(p.value, "wrong-type", fmt.Sprintf("%s is a value, it has no attributes", path), "")
 				continue
 			}
-			out = append(out, c.attributes(path+".", p.value)...)
+			out = append(out, c.assignments(path+".", p.value, p.merged)...)
 			continue
 		}
-		out = append(out, c.attribute(path, a, p)...)
+		out = append(out, assignment{path, a, p})
 	}
 	return out
 }
@@ -94,10 +120,13 @@ func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
 		c.say(p.value, "wrong-type", fmt.Sprintf("%s is an object (%s)", path, a.Object.Name), "set its attributes, one by one")
 		return nil
 	}
-	if _, ok := c.set[path]; ok && !(a.Base == ocsf.BaseObject && a.Array) {
-		c.say(p.key, "duplicate-key", fmt.Sprintf("%s is set twice", path), "")
+	if _, ok := c.set[path]; ok {
+		if !p.merged {
+			c.say(p.key, "duplicate-key", c.twice(path), "")
+		}
 		return nil
 	}
+	c.places[c.prefix+path] = p.key
 	if a.Base == ocsf.BaseObject {
 		return c.rows(path, p)
 	}
@@ -107,6 +136,9 @@ func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
 		return nil
 	}
 	if _, ok := c.set[t.path]; ok && t.path != path {
+		if p.merged {
+			return nil
+		}
 		c.say(p.key, "duplicate-key", fmt.Sprintf("%s is set twice: %s is its caption", t.path, path), "")
 		return nil
 	}
@@ -132,6 +164,14 @@ func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
 		return []filler{f}
 	}
 	return nil
+}
+
+// twice says that a path is set twice, and where the first time was.
+func (c *compiler) twice(path string) string {
+	if first := c.places[c.prefix+path]; first != nil {
+		return fmt.Sprintf("%s is set twice, first on line %d", path, first.Line)
+	}
+	return fmt.Sprintf("%s is set twice", path)
 }
 
 // scalar compiles a constant or an expression.
@@ -167,6 +207,12 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		if f := c.plain(t, x); f != nil {
 			return f
 		}
+	case expr.OpCoalesce:
+		// A text that is none of an enum's or that a format refuses may still
+		// be what comes first, so only plain texts are sure.
+		if last := x.Args[1]; last.Op == expr.OpConst && t.enum == nil && t.attr.Base == ocsf.BaseString && !t.attr.Array {
+			c.always[t.slot] = true
+		}
 	}
 	value := c.value(x)
 	return func(r *run, slots []ocsf.Value) {
@@ -176,6 +222,8 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			r.usePending(int32(t.slot))
 		} else if s, ok := v.Scalar(); v.Has() && !(ok && s == "") { // "" is how a file says nothing
 			r.stats.unconverted(t, s)
+		} else if !v.Has() && x.Op == expr.OpCall && len(r.pending) > 0 { // a time that is none
+			r.stats.unconverted(t, r.doc.Literal(r.pending[0]))
 		}
 	}
 }
@@ -281,6 +329,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 // constant compiles a constant: it is converted and checked now.
 func (c *compiler) constant(t *target, n *yaml.Node, v expr.RawValue) filler {
 	s, isScalar := v.Scalar()
+	c.always[t.slot] = true
 	if other, ok := t.otherText(&v); ok {
 		return func(_ *run, slots []ocsf.Value) {
 			slots[t.slot], slots[t.text] = ocsf.IntValue(99), ocsf.TextValue(other)

@@ -45,6 +45,7 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 	}
 	c := &compiler{m: &Mapping{paths: rawjson.NewPaths(), raw: raw}}
 	elements := []expr.RawValue{{Kind: expr.RawText, Text: "e"}, {Kind: expr.RawInt, Num: 3}}
+	raw.Scope = "v"
 	for _, text := range append(values, conditions...) {
 		x, iss := raw.Compile(text)
 		if len(iss) > 0 {

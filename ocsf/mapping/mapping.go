@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	_ "time/tzdata" // zones mean the same on every machine
 
 	"nagare"
 	"nagare/ocsf"
@@ -43,6 +44,14 @@ func (s *Set) Source(name string) (*Mapping, bool) {
 
 // Sources are the sources there are mappings for, sorted.
 func (s *Set) Sources() []string { return s.sources }
+
+// SetZone sets the zone of the times of a source that name none, in place of
+// what its file says. It must be called before the set is used.
+func (s *Set) SetZone(source string, zone *time.Location) {
+	if m, ok := s.bySource[source]; ok {
+		m.zone = zone
+	}
+}
 
 // A Mapping is one mapping file, compiled.
 type Mapping struct {

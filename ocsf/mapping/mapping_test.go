@@ -297,7 +297,7 @@ func TestIncomplete(t *testing.T) {
 source: t
 products: {p: {vendor_name: V, name: N}, q: {vendor_name: V, name: Q}}
 events:
-  - when: raw.kind == "y"
+  - when: raw.kind == "y" && has(raw.text)
     product: q
     class: authentication
     activity: Logon
@@ -323,6 +323,51 @@ events:
 	}
 	if st := sc.Stats("t"); st.Incomplete != 1 || st.FellThrough != 0 || st.LastResort != 0 || len(st.Dead) != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// Times of which neither form nor zone can be told say so in the mapping.
+func TestTimeFunctions(t *testing.T) {
+	text := strings.Replace(file(`start_time: inZone(raw.s, "Asia/Tokyo")
+end_time: 'timeAs(raw.us, "1/2/2006, 3:04:05 PM")'
+metadata.processed_time: timeAs(raw.eu, "2/1/2006 15:04", "Europe/Berlin")
+metadata.modified_time: '[raw.list].map(x, inZone(x, "Asia/Tokyo"))[0]'`), "source: t", "source: t\nzone: America/New_York", 1)
+	set := loadText(t, text)
+	sc := &mapping.Scratch{}
+	one := func(body string) map[string]any {
+		t.Helper()
+		out, err := tryNormalize(t, set, body, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	out := one(`{"s":"2026-07-03 10:02","us":"6/4/2021, 4:00:37.371 PM","eu":"4.6.2021 16:00","list":"2026/7/3 10:02"}`)
+	for path, want := range map[string]string{"start_time": "1783040520000", "end_time": "1622836837371", "metadata.modified_time": "1783040520000", "unmapped.eu": `"4.6.2021 16:00"`} {
+		var steps []any
+		for _, p := range strings.Split(path, ".") {
+			steps = append(steps, p)
+		}
+		if got := at(out, steps...); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+	if st := sc.Stats("t"); st.ByAttribute.Map()["metadata.processed_time"] != 1 {
+		t.Errorf("unconverted: %v", st.ByAttribute.Map())
+	}
+	// The configuration may know better than the file.
+	tokyo, err := time.LoadLocation("Asia/Tokyo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.SetZone("t", tokyo)
+	if got := at(one(`{"us":"7/3/2026, 10:02:00 AM"}`), "end_time"); got != "1783040520000" {
+		t.Errorf("with another zone it is %s", got)
+	}
+	for _, text := range []string{`inZone(raw.a, raw.zone)`, `inZone(raw.a, "Tokyo")`, `inZone(raw.a, "Local")`, `timeAs(raw.a, "soon")`, `timeAs(raw.a, "15:04")`, `timeAs(raw.a, "2006-01-02", "here")`} {
+		if _, problems := check(t, file("start_time: '"+text+"'")); len(problems) == 0 {
+			t.Errorf("%s has no problem", text)
+		}
 	}
 }
 

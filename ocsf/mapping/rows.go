@@ -41,13 +41,14 @@ type rowPlan struct {
 
 // row compiles a row. at is where a missing attribute is reported.
 func (c *compiler) row(slot int, set, at *yaml.Node) *rowPlan {
-	outer, outerSet, prefix := c.layout, c.set, c.prefix
+	outer, outerSet, prefix, always := c.layout, c.set, c.prefix, c.always
+	c.always = map[int]bool{}
 	c.layout, c.set = outer.Info(slot).Rows, map[string]int{}
 	c.prefix += outer.Info(slot).Path + "[]."
-	p := &rowPlan{slot: slot, layout: c.layout, fillers: c.attributes("", set)}
+	p := &rowPlan{slot: slot, layout: c.layout, fillers: c.attributes(set)}
 	p.tree = newTree(c.layout.Object, c.set)
 	c.required(at, c.layout.Object, "", false)
-	c.layout, c.set, c.prefix = outer, outerSet, prefix
+	c.layout, c.set, c.prefix, c.always = outer, outerSet, prefix, always
 	return p
 }
 
@@ -108,6 +109,8 @@ func (c *compiler) each(n *yaml.Node) filler {
 	c.set[path] = slot
 	elements := c.value(in)
 	c.elem = elementPath(in)
+	c.raw.Scope = name
+	defer func() { c.raw.Scope = "" }()
 	var when condFn
 	if w := fields["when"]; w != nil {
 		if x := c.condition(w); x != nil {

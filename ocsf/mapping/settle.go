@@ -204,11 +204,19 @@ func (r *run) drop(x *object, slots []ocsf.Value, from int) {
 	r.uses = kept
 }
 
-// required reports what an entry or row can never have.
+// required reports what an entry or row can never have. at is where it says
+// its class, or where the row is; what an object lacks is reported where the
+// entry sets something of it.
 func (c *compiler) required(at *yaml.Node, o *ocsf.Object, prefix string, class bool) {
 	what := o.Name
 	if !class && prefix == "" {
 		what = "an object " + o.Name
+	}
+	if prefix != "" {
+		what = fmt.Sprintf("%s (%s)", strings.TrimSuffix(prefix, "."), o.Name)
+		if n := c.firstBelow(c.prefix + prefix); n != nil {
+			at = n
+		}
 	}
 	has := func(name string) bool {
 		_, ok := c.set[prefix+name]
@@ -220,7 +228,7 @@ func (c *compiler) required(at *yaml.Node, o *ocsf.Object, prefix string, class 
 			continue
 		}
 		if mustSet(a, prefix+strings.Repeat("x", b2i(!class && prefix == ""))) && !has(a.Name) {
-			c.say(at, "missing-attribute", fmt.Sprintf("%s requires %s, which is not set", what, path), "")
+			c.say(at, "missing-attribute", fmt.Sprintf("%s requires %s, which is not set", what, a.Name), c.near(a.Name, prefix))
 		}
 		if class && len(a.Profiles) > 0 && a.Requirement == ocsf.Required && !has(a.Name) && c.usesProfile(o, a.Profiles) {
 			c.say(at, "missing-attribute", fmt.Sprintf("%s is required with the profile %s", path, a.Profiles[0]), "")
@@ -234,9 +242,36 @@ func (c *compiler) required(at *yaml.Node, o *ocsf.Object, prefix string, class 
 	}
 	for _, g := range append(append([][]string{}, o.AtLeastOne...), o.JustOne...) {
 		if !slices.ContainsFunc(g, has) {
-			c.say(at, "missing-attribute", fmt.Sprintf("%s requires one of %s", strings.TrimSuffix(what+" "+strings.TrimSuffix(prefix, "."), " "), strings.Join(g, ", ")), "")
+			c.say(at, "missing-attribute", fmt.Sprintf("%s requires one of %s", what, strings.Join(g, ", ")), "")
 		}
 	}
+}
+
+// near says where a missing attribute is set elsewhere in the entry: one level
+// too deep or too high is the usual mistake.
+func (c *compiler) near(name, prefix string) string {
+	var found []string
+	for path := range c.set {
+		if path != prefix+name && (strings.HasSuffix(path, "."+name) || strings.Contains(path, "."+name+".")) {
+			found = append(found, path)
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	slices.Sort(found)
+	return fmt.Sprintf("%s is set, which is another", found[0])
+}
+
+// firstBelow is the first place at which something below a path is set.
+func (c *compiler) firstBelow(prefix string) *yaml.Node {
+	var first *yaml.Node
+	for path, n := range c.places {
+		if strings.HasPrefix(path, prefix) && (first == nil || n.Line < first.Line || n.Line == first.Line && n.Column < first.Column) {
+			first = n
+		}
+	}
+	return first
 }
 
 func b2i(b bool) int {

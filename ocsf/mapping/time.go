@@ -26,15 +26,35 @@ func parseTime(s string, zone *time.Location) (int64, bool) {
 		return 0, false
 	}
 	for _, layout := range layouts {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			// A zone name that the time package does not know it takes for UTC.
-			if name, offset := t.Zone(); strings.Contains(layout, "MST") && offset == 0 && name != "UTC" && name != "GMT" {
-				return 0, false
-			}
-			return inRange(t.UnixMilli())
+		if ms, ok := parseLayout(layout, s, zone); ok {
+			return ms, true
 		}
 	}
 	return 0, false
+}
+
+// parseLayout reads a time by a layout of package time.
+func parseLayout(layout, s string, zone *time.Location) (int64, bool) {
+	t, err := time.ParseInLocation(layout, s, zone)
+	if err != nil {
+		return 0, false
+	}
+	// A zone name that the time package does not know it takes for UTC.
+	if name, offset := t.Zone(); strings.Contains(layout, "MST") && offset == 0 && name != "UTC" && name != "GMT" {
+		return 0, false
+	}
+	return inRange(t.UnixMilli())
+}
+
+// parseTime reads a time for inZone and timeAs.
+func (m *Mapping) parseTime(s, layout string, zone *time.Location) (int64, bool) {
+	if zone == nil {
+		zone = m.zone
+	}
+	if layout == "" {
+		return parseTime(s, zone)
+	}
+	return parseLayout(layout, strings.TrimSpace(s), zone)
 }
 
 // never says whether a text is how a program writes that there is no time:
