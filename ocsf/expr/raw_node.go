@@ -424,7 +424,6 @@ func rawFunctions(r *Raw) []cel.EnvOption {
 				return v // it was no text: some sources send the object itself
 			}))),
 		cel.Function("unfold", cel.Overload("raw_unfold", []*cel.Type{cel.DynType, cel.StringType, cel.StringType}, cel.DynType, cel.FunctionBinding(unfold))),
-		cel.Function("unfold", cel.Overload("raw_unfold", []*cel.Type{cel.DynType, cel.StringType, cel.StringType}, cel.DynType, cel.FunctionBinding(unfold))),
 		cel.Function("named", cel.Overload("raw_named", []*cel.Type{cel.DynType}, cel.DynType, cel.UnaryBinding(named))),
 		cel.Function("sha256", cel.Overload("raw_sha256", []*cel.Type{cel.DynType}, cel.StringType,
 			cel.UnaryBinding(func(v ref.Val) ref.Val {
