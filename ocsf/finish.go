@@ -65,6 +65,7 @@ type mark struct {
 	slot   int
 	name   string // its path from the class
 	typeID int64
+	kind   string // the caption of typeID
 	rows   []mark
 }
 
@@ -242,6 +243,14 @@ func (l *Layout) marks(prefix string) []mark {
 	return out
 }
 
+// caption gives marks the captions of their types.
+func caption(marks []mark, types *Enum) {
+	for i := range marks {
+		marks[i].kind, _ = types.Caption(marks[i].typeID)
+		caption(marks[i].rows, types)
+	}
+}
+
 func (l *Layout) planClass(p *finishPlan) {
 	c := l.Class
 	p.activityID, p.typeUID, p.typeName = l.Slot("activity_id"), l.Slot("type_uid"), l.Slot("type_name")
@@ -269,6 +278,9 @@ func (l *Layout) planClass(p *finishPlan) {
 		}
 	}
 	p.marks = l.marks("")
+	if p.observables >= 0 {
+		caption(p.marks, l.slots[p.observables].Rows.slots[obsTypeID].Attr.Enum)
+	}
 }
 
 // Finish fills what follows from the rest: ids and their captions, the class
@@ -454,7 +466,7 @@ func (m *mark) add(list *List, value string) {
 	}
 	row := list.AddRow()
 	row[obsName], row[obsTypeID], row[obsValue] = TextValue(m.name), IntValue(m.typeID), TextValue(value)
-	if caption, ok := list.Row.slots[obsTypeID].Attr.Enum.Caption(m.typeID); ok {
-		row[obsType] = TextValue(caption)
+	if m.kind != "" {
+		row[obsType] = TextValue(m.kind)
 	}
 }

@@ -63,6 +63,29 @@ func (t *Table) Find(key string) (Row, bool) {
 	return r, ok
 }
 
+// A Column is one field of a table: what its rows have there, by key.
+type Column struct{ exact, folded map[string]RawValue }
+
+// Column resolves a field of the rows once, for those that look it up often.
+func (t *Table) Column(field string) *Column {
+	c := &Column{make(map[string]RawValue, len(t.Rows)), make(map[string]RawValue, len(t.folded))}
+	for k, row := range t.Rows {
+		c.exact[k] = row[field] // absent too: its row is found, and has no such field
+	}
+	for k, row := range t.folded {
+		c.folded[k] = row[field]
+	}
+	return c
+}
+
+// Find returns the field of the row of a key; absent when there is none.
+func (c *Column) Find(key string) RawValue {
+	if v, ok := c.exact[key]; ok {
+		return v
+	}
+	return c.folded[strings.ToLower(key)]
+}
+
 // A Row is what a table has under a key: fields, or one scalar under "".
 type Row map[string]RawValue
 

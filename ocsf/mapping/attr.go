@@ -27,6 +27,9 @@ type target struct {
 	text int // the slot of the caption beside an enum id; -1 without one
 	enum *enumIndex
 	conv conv
+	// plain is the longest text, in bytes, that needs no conversion; 0 when
+	// every one needs it.
+	plain int
 }
 
 func (t *target) isTime() bool {
@@ -57,6 +60,12 @@ func newTarget(layout *ocsf.Layout, path string) (*target, error) {
 		}
 	}
 	t.conv = convFor(t.attr, t.enum)
+	if k := t.attr.Type; t.attr.Base == ocsf.BaseString && t.enum == nil && k != nil && k.Regex == "" && k.Name != "ip_t" && k.Name != "hostname_t" && k.Name != "email_t" {
+		t.plain = maxText
+		if k.MaxLen > 0 {
+			t.plain = k.MaxLen
+		}
+	}
 	return t, nil
 }
 
@@ -87,6 +96,10 @@ func idOf(layout *ocsf.Layout, path string, a *ocsf.Attr) *ocsf.Attr {
 func (t *target) setText(r *run, slots []ocsf.Value, s string) bool {
 	if s == "" {
 		return false
+	}
+	if len(s) <= t.plain {
+		slots[t.slot] = ocsf.TextValue(s)
+		return true
 	}
 	if t.enum != nil {
 		return t.setEnum(slots, s)

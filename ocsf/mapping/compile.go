@@ -45,17 +45,11 @@ type constant struct {
 }
 
 // baseSlots are the slots that base fills.
-type baseSlots struct{ uid, logged, tenant, original, labels, time int }
+type baseSlots struct {
+	uid, logged, tenant, original, labels, time int
 
-// A timeRule is the file's time.
-type timeRule struct {
-	value   valueFn
-	targets targets
+	when *target // of time
 }
-
-type targets = map[*ocsf.Layout]*target
-
-func (t *timeRule) target(e *entry) *target { return t.targets[e.layout] }
 
 // A compiler compiles one file.
 type compiler struct {
@@ -68,6 +62,7 @@ type compiler struct {
 	elem    []string       // the path of the elements of the each at hand
 	set     map[string]int // the slots set so far in layout
 	prefix  string         // before paths of layout: of rows, where they are
+	memos   map[string]int // see once
 	product map[string]map[string]string
 	rescues map[string]*rescue // by product
 	always  map[int]bool       // the slots of layout that constants fill
@@ -465,9 +460,7 @@ func (c *compiler) baseSlots(layout *ocsf.Layout) baseSlots {
 		uid: slot("metadata.uid"), logged: slot("metadata.logged_time"), tenant: slot("metadata.tenant_uid"),
 		original: slot("metadata.original_time"), labels: slot("metadata.labels"), time: slot("time"),
 	}
-	if t := c.m.time; t != nil && t.targets[layout] == nil {
-		t.targets[layout], _ = newTarget(layout, "time")
-	}
+	b.when, _ = newTarget(layout, "time")
 	return b
 }
 

@@ -26,6 +26,9 @@ type pathIndex struct {
 	list    []int32
 	fold    bool
 	entries map[string][]uint64
+	// spelled is entries under the spellings of the file, so that a text that
+	// is written so need not be put in lower case.
+	spelled map[string][]uint64
 }
 
 // wants is one condition of an entry: paths, of which the first that is there
@@ -33,7 +36,7 @@ type pathIndex struct {
 type wants struct {
 	paths string
 	list  []int32
-	fold  bool // texts are in lower case
+	fold  bool // the case of texts does not count
 	texts []string
 }
 
@@ -76,13 +79,18 @@ func (d *dispatch) add(w wants, text string, entry int) {
 	}
 	if at < 0 {
 		at = len(d.byPath)
-		d.byPath = append(d.byPath, pathIndex{w.paths, w.list, w.fold, map[string][]uint64{}})
+		d.byPath = append(d.byPath, pathIndex{w.paths, w.list, w.fold, map[string][]uint64{}, map[string][]uint64{}})
 	}
-	set := d.byPath[at].entries[text]
+	x, key := &d.byPath[at], text
+	if w.fold {
+		key = strings.ToLower(text)
+	}
+	set := x.entries[key]
 	if set == nil {
 		set = make([]uint64, d.words)
-		d.byPath[at].entries[text] = set
+		x.entries[key] = set
 	}
+	x.spelled[text] = set
 	set[entry/64] |= 1 << (entry % 64)
 }
 
@@ -114,7 +122,7 @@ func conjuncts(paths *rawjson.Paths, e *expr.RawExpr, out []wants) []wants {
 			w.texts = nil
 			for k, row := range of.Table.Rows {
 				if v := row[of.Name]; v.Kind == expr.RawText && slices.Contains(keys, v.Text) {
-					w.texts = append(w.texts, strings.ToLower(k)) // see Table.Find
+					w.texts = append(w.texts, k)
 				}
 			}
 			of, w.fold = of.Args[0], true
@@ -165,10 +173,11 @@ func (d *dispatch) first(r *run, i int) int {
 				}
 				if r.doc.Nodes[n].Kind == rawjson.String {
 					text := r.doc.Text(n)
-					if x.fold {
-						text = strings.ToLower(text)
+					set := x.spelled[text]
+					if set == nil && x.fold {
+						set = x.entries[strings.ToLower(text)]
 					}
-					if set := x.entries[text]; set != nil {
+					if set != nil {
 						word |= set[i/64]
 					}
 				}

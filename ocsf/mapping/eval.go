@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,17 +17,7 @@ type finder func(r *run) (expr.RawValue, bool)
 
 // find compiles a path. Paths without an index are found without a search.
 func (c *compiler) find(e *expr.RawExpr) finder {
-	var names []string
-	for _, s := range e.Steps {
-		if s.Name == "" {
-			names = nil
-			break
-		}
-		names = append(names, s.Name)
-	}
-	indexed := len(names) < len(e.Steps)
-	if e.Var == "raw" && !indexed {
-		id := c.m.paths.Add(names...)
+	if id := c.pathID(e); id >= 0 {
 		return func(r *run) (expr.RawValue, bool) {
 			i, ok := r.doc.At(id)
 			if !ok || r.doc.Nodes[i].Kind == rawjson.Null {
@@ -35,7 +26,7 @@ func (c *compiler) find(e *expr.RawExpr) finder {
 			return expr.RawValue{Kind: expr.RawNode, Doc: r.doc, Node: i}, true
 		}
 	}
-	if e.Var != "raw" && !indexed && c.elem != nil {
+	if names := memberNames(e); e.Var != "raw" && len(names) == len(e.Steps) && c.elem != nil {
 		return c.findInElement(names)
 	}
 	steps := e.Steps
@@ -57,6 +48,27 @@ func (c *compiler) find(e *expr.RawExpr) finder {
 		}
 		return walk(v, steps)
 	}
+}
+
+// memberNames are the names of a path up to its first index.
+func memberNames(e *expr.RawExpr) []string {
+	var names []string
+	for _, s := range e.Steps {
+		if s.Name == "" {
+			break
+		}
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// pathID is the number of a path of raw without an index; -1 for others.
+func (c *compiler) pathID(e *expr.RawExpr) int32 {
+	names := memberNames(e)
+	if e.Op != expr.OpPath || e.Var != "raw" || len(names) < len(e.Steps) || len(e.Args) > 0 {
+		return -1
+	}
+	return c.m.paths.Add(names...)
 }
 
 // findInElement finds members of the elements of an each whose list is a
@@ -155,8 +167,8 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 		name := e.Name
 		return func(r *run) expr.RawValue { return r.vars.Meta.Field(name) }
 	case expr.OpLookup:
-		key, table, field := c.value(e.Args[0]), e.Table, e.Name
-		return func(r *run) expr.RawValue {
+		key, column := c.value(e.Args[0]), e.Table.Column(e.Name)
+		return c.once(e, func(r *run) expr.RawValue {
 			had := len(r.pending)
 			k := key(r)
 			s, ok := k.Scalar()
@@ -164,14 +176,12 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 				r.pending = r.pending[:min(had, len(r.pending))]
 				return expr.RawValue{}
 			}
-			row, _ := table.Find(s)
-			v, ok := row[field]
-			if !ok {
+			v := column.Find(s)
+			if !v.Has() {
 				r.pending = r.pending[:0]
-				return expr.RawValue{}
 			}
 			return v
-		}
+		})
 	case expr.OpCoalesce:
 		a, b := c.value(e.Args[0]), c.value(e.Args[1])
 		return func(r *run) expr.RawValue {
@@ -214,7 +224,7 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 		return c.mapValue(e)
 	case expr.OpPart:
 		v, sep, n := c.value(e.Args[0]), e.Value.Text, e.Index
-		return func(r *run) expr.RawValue {
+		return c.once(e, func(r *run) expr.RawValue {
 			got := v(r)
 			s, ok := textOf(&got)
 			// Only a part of the field went into an attribute, so the whole
@@ -230,7 +240,7 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			}
 			s, _, _ = strings.Cut(s, sep)
 			return expr.RawValue{Kind: expr.RawText, Text: s}
-		}
+		})
 	case expr.OpProgram:
 		p := e.Program
 		return func(r *run) expr.RawValue {
@@ -249,6 +259,50 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			return expr.RawValue{Kind: expr.RawBool}
 		}
 		return expr.RawValue{}
+	}
+}
+
+// A memo is what an expression gave for the event at hand.
+type memo struct {
+	event uint64
+	value expr.RawValue
+}
+
+// once makes an expression that several attributes share one that is evaluated
+// once an event: the part of a text, and what a table has for such a part.
+// Neither leaves anything pending.
+func (c *compiler) once(e *expr.RawExpr, value valueFn) valueFn {
+	part, key := e, ""
+	if e.Op == expr.OpLookup {
+		part, key = e.Args[0], e.Table.Name+"."+e.Name+"|"
+	}
+	if part.Op != expr.OpPart {
+		return value
+	}
+	id := c.pathID(part.Args[0])
+	if id < 0 {
+		return value
+	}
+	key += fmt.Sprintf("%d|%d|%s", id, part.Index, part.Value.Text)
+	at, ok := c.memos[key]
+	if !ok {
+		if c.memos == nil {
+			c.memos = map[string]int{}
+		}
+		at = len(c.memos)
+		c.memos[key] = at
+	}
+	return func(r *run) expr.RawValue {
+		r.pending = r.pending[:0]
+		for at >= len(r.memos) {
+			r.memos = append(r.memos, memo{})
+		}
+		m := &r.memos[at]
+		if m.event != r.event {
+			m.value = value(r)
+			m.event = r.event
+		}
+		return m.value
 	}
 }
 

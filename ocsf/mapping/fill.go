@@ -9,6 +9,7 @@ import (
 
 	"nagare/ocsf"
 	"nagare/ocsf/expr"
+	"nagare/ocsf/rawjson"
 )
 
 // reserved are the paths that nagare itself fills.
@@ -213,6 +214,9 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		if last := x.Args[1]; last.Op == expr.OpConst && t.enum == nil && t.attr.Base == ocsf.BaseString && !t.attr.Array {
 			c.always[t.slot] = true
 		}
+		if f := c.first(t, x); f != nil {
+			return f
+		}
 	}
 	value := c.value(x)
 	return func(r *run, slots []ocsf.Value) {
@@ -233,29 +237,81 @@ func (c *compiler) plain(t *target, x *expr.RawExpr) filler {
 	if t.attr.Array || t.attr.Base == ocsf.BaseJSON {
 		return nil
 	}
+	if id := c.pathID(x); id >= 0 {
+		return func(r *run, slots []ocsf.Value) {
+			if i, ok := r.doc.At(id); ok {
+				t.putNode(r, slots, i)
+			}
+		}
+	}
 	find := c.find(x)
 	return func(r *run, slots []ocsf.Value) {
 		v, ok := find(r)
 		if !ok {
 			return
 		}
-		if v.Kind != expr.RawNode || v.Doc != r.doc {
-			if !t.put(r, slots, &v) {
-				s, _ := v.Scalar()
-				r.stats.unconverted(t, s)
-			}
-			return
+		if v.Kind == expr.RawNode && v.Doc == r.doc {
+			t.putNode(r, slots, v.Node)
+		} else if !t.put(r, slots, &v) {
+			s, _ := v.Scalar()
+			r.stats.unconverted(t, s)
 		}
-		s, ok := v.Scalar()
-		if !ok || !t.setText(r, slots, s) {
-			if s != "" || !ok {
-				r.stats.unconverted(t, s)
-			}
-			return
-		}
-		r.doc.Use(v.Node)
-		r.uses = append(r.uses, use{int32(t.slot), v.Node})
 	}
+}
+
+// first is fill for the first of some paths that is there.
+func (c *compiler) first(t *target, x *expr.RawExpr) filler {
+	if t.attr.Array || t.attr.Base == ocsf.BaseJSON {
+		return nil
+	}
+	var ids []int32
+	var last filler
+	for x.Op == expr.OpCoalesce {
+		id := c.pathID(x.Args[0])
+		if id < 0 {
+			return nil
+		}
+		ids, x = append(ids, id), x.Args[1]
+	}
+	if id := c.pathID(x); id >= 0 {
+		ids = append(ids, id)
+	} else if x.Op == expr.OpConst && x.Value.Kind == expr.RawText && t.enum == nil {
+		v := x.Value
+		last = func(r *run, slots []ocsf.Value) { t.put(r, slots, &v) }
+	} else {
+		return nil
+	}
+	return func(r *run, slots []ocsf.Value) {
+		for _, id := range ids {
+			if i, ok := r.doc.At(id); ok && r.doc.Nodes[i].Kind != rawjson.Null {
+				t.putNode(r, slots, i)
+				return
+			}
+		}
+		if last != nil {
+			last(r, slots)
+		}
+	}
+}
+
+// putNode puts a value of the event into an attribute that is one text, number
+// or time.
+func (t *target) putNode(r *run, slots []ocsf.Value, i int32) {
+	s := ""
+	switch k := r.doc.Nodes[i].Kind; {
+	case k == rawjson.Null:
+		return
+	case k < rawjson.Object:
+		if s = r.doc.Literal(i); s == "" {
+			return // is how a file says nothing
+		}
+		if t.setText(r, slots, s) {
+			r.doc.Use(i)
+			r.uses = append(r.uses, use{int32(t.slot), i})
+			return
+		}
+	}
+	r.stats.unconverted(t, s)
 }
 
 // lookup compiles tables.name[key]: what is in the table is converted while

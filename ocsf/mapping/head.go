@@ -67,7 +67,7 @@ func (c *compiler) head() {
 	time := c.expression(c.f.keys["time"])
 	if x := time; x != nil {
 		h.time = c.value(x)
-		c.m.time = newTimeRule(h.time)
+		c.m.time = h.time
 	}
 	h.drop, h.hash = c.rawPaths("drop"), c.rawPaths("hash")
 	h.pickEvent = uid.Plain() && time.Plain() && len(h.drop)+len(h.hash) == 0
@@ -327,5 +327,3 @@ func (h *Head) Detect(body []byte) (source string, ok bool) {
 	}
 	return "", false
 }
-
-func newTimeRule(v valueFn) *timeRule { return &timeRule{value: v, targets: targets{}} }

@@ -63,7 +63,7 @@ type Mapping struct {
 	raw      *expr.Raw
 	paths    *rawjson.Paths
 	zone     *time.Location
-	time     *timeRule
+	time     valueFn // when it happened
 	head     head
 	entries  []*entry
 	dispatch dispatch

@@ -32,6 +32,8 @@ type run struct {
 	uses    []use   // what went into slots so far
 	present []bool  // for settle
 	parsed  []parsedText
+	memos   []memo
+	event   uint64 // its number, for memos
 	buf     []byte
 }
 
@@ -95,6 +97,7 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 	}
 	st.Duplicates += int64(r.doc.Duplicates)
 	r.out = out
+	r.event++
 	r.parsed, r.uses = r.parsed[:0], r.uses[:0]
 	r.vars.Doc, r.vars.VarName, r.vars.Var = r.doc, "", expr.RawValue{}
 	r.vars.Meta = expr.RawMeta{Source: ev.Source, UID: ev.UID, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received}
@@ -172,13 +175,13 @@ func (r *run) base(e *entry, ev *nagare.Event, slots []ocsf.Value) {
 		slots[b.tenant] = ocsf.TextValue(ev.Tenant)
 	}
 	suspect := false
-	if t := r.m.time; t != nil && !slots[b.time].Has() {
+	if timeOf := r.m.time; timeOf != nil && !slots[b.time].Has() {
 		r.pending = r.pending[:0]
-		v := t.value(r)
+		v := timeOf(r)
 		if s, ok := v.Scalar(); ok {
 			slots[b.original] = ocsf.TextValue(clip(s, 256))
 		}
-		if t.target(e).put(r, slots, &v) {
+		if b.when.put(r, slots, &v) {
 			r.usePending(int32(b.time))
 		}
 	}

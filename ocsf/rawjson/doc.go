@@ -154,26 +154,30 @@ func (d *Doc) mark(node, path int32) {
 
 // add appends a member of parent and returns its index, or -1 at the bound.
 func (d *Doc) add(parent, path int32) int32 {
-	return d.put(Node{Parent: parent, Path: path})
-}
-
-// put is add for a node of which more is known already.
-func (d *Doc) put(n Node) int32 {
-	if len(d.Nodes) >= MaxValues {
+	at := int32(len(d.Nodes))
+	if at >= MaxValues {
 		d.err = ErrTooMany
 		return -1
 	}
-	at := int32(len(d.Nodes))
-	if int(n.Path) < len(d.last) {
-		if old := d.last[n.Path]; old >= 0 && old < at && d.Nodes[old].Path == n.Path && d.Nodes[old].Parent == n.Parent && !d.names.all[n.Path].isElem {
-			d.replace(old, n.Parent)
+	if int(path) < len(d.last) {
+		if old := d.last[path]; old >= 0 && old < at && d.Nodes[old].Path == path && d.Nodes[old].Parent == parent && !d.names.all[path].isElem {
+			d.replace(old, parent)
 		}
-		d.last[n.Path] = at
+		d.last[path] = at
 	} else {
-		d.mark(at, n.Path)
+		d.mark(at, path)
 	}
-	n.Next = at + 1
-	d.Nodes = append(d.Nodes, n)
+	if int(at) == cap(d.Nodes) {
+		d.Nodes = append(d.Nodes, Node{})
+	} else {
+		d.Nodes = d.Nodes[:at+1]
+	}
+	// One field after the other: a Node that is copied whole right after it
+	// was made waits for its own bytes.
+	n := &d.Nodes[at]
+	n.Start, n.End, n.Key = 0, 0, 0
+	n.Parent, n.Next, n.Path = parent, at+1, path
+	n.Kind, n.flags = Null, 0
 	return at
 }
 
@@ -299,16 +303,19 @@ func (d *Doc) object(i int, self, path int32, depth int, flags *uint8) int {
 			if j, textFlags = d.string(j + 1); d.err != nil {
 				return len(b)
 			}
-			n := Node{Start: uint32(start), End: uint32(j), Key: uint32(keyStart - 1), Parent: self, Path: child, Kind: String, flags: textFlags}
-			if d.put(n) < 0 {
-				return len(b)
-			}
-			*flags |= textFlags & (high | surrogate)
-		default:
-			at := d.put(Node{Key: uint32(keyStart - 1), Parent: self, Path: child})
+			at := d.add(self, child)
 			if at < 0 {
 				return len(b)
 			}
+			n := &d.Nodes[at]
+			n.Start, n.End, n.Key, n.Kind, n.flags = uint32(start), uint32(j), uint32(keyStart-1), String, textFlags
+			*flags |= textFlags & (high | surrogate)
+		default:
+			at := d.add(self, child)
+			if at < 0 {
+				return len(b)
+			}
+			d.Nodes[at].Key = uint32(keyStart - 1)
 			j = d.value(j, at, child, depth)
 		}
 		if d.err != nil {

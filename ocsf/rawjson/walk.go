@@ -102,8 +102,31 @@ const maxKey = 1024
 // else its elements are listed as a[0].b. Nulls are left out. It stops when
 // yield returns false.
 func (d *Doc) Unused(yield func(key string, node int32) bool) {
-	if len(d.Nodes) > 0 {
+	if len(d.Nodes) == 0 {
+		return
+	}
+	if n := &d.Nodes[0]; n.Kind != Object || n.flags&used != 0 {
 		d.unused(0, nil, yield)
+		return
+	}
+	for i := int32(1); int(i) < len(d.Nodes); {
+		n := &d.Nodes[i]
+		switch {
+		case n.flags&used != 0 || n.Path == dead || n.Kind == Null:
+			i = n.Next
+		case n.Kind == Object && n.Next > i+1:
+			i++ // its members are next
+		case n.Kind == Array && n.Next > i+1 && n.flags&partly != 0:
+			if !d.unused(i, nil, yield) {
+				return
+			}
+			i = n.Next
+		default:
+			if !yield(d.names.whole(n.Path), i) {
+				return
+			}
+			i = n.Next
+		}
 	}
 }
 
