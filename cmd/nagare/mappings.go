@@ -14,9 +14,15 @@ type mappingPaths struct {
 	Paths  []string `arg:"" optional:"" help:"Files or folders; without one the embedded mappings and mappings.dirs." name:"PATH"`
 }
 
-type mappingsCheckCmd struct{ mappingPaths }
+type mappingsCheckCmd struct {
+	mappingPaths
+	Coverage bool `help:"Print which attributes of each class a source can ever fill; PATH may then be the name of a source."`
+}
 
 func (c *mappingsCheckCmd) Run(e *env) error {
+	if c.Coverage {
+		return app.MappingsCoverage(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
+	}
 	return app.MappingsCheck(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 }
 

@@ -187,12 +187,108 @@ func MappingsList(_ context.Context, o Options, paths []string, format string, o
 	if err != nil {
 		return err
 	}
-	l := listing{columns: []string{"source", "cases", "file"}}
+	l := listing{columns: []string{"source", "classes", "entries", "cases", "file"}}
 	for _, source := range c.mappings.Sources() {
 		m, _ := c.mappings.Source(source)
-		l.add(map[string]any{"source": source, "cases": len(m.Cases), "file": m.File}, source, fmt.Sprint(len(m.Cases)), m.File)
+		var classes []string
+		entries := 0
+		for _, cov := range c.mappings.Coverage(source) {
+			classes = append(classes, cov.Class)
+			entries += len(cov.Entries)
+		}
+		l.add(map[string]any{"source": source, "file": m.File, "classes": classes, "entries": entries, "cases": len(m.Cases)},
+			source, strings.Join(classes, ","), fmt.Sprint(entries), fmt.Sprint(len(m.Cases)), m.File)
 	}
 	return l.print(out, format)
+}
+
+// coveredRow is one attribute that a source can, or cannot, fill.
+type coveredRow struct {
+	Source      string `json:"source"`
+	Class       string `json:"class"`
+	Attribute   string `json:"attribute"`
+	Requirement string `json:"requirement"`
+	Filled      bool   `json:"filled"`
+	By          string `json:"by"`
+	Lines       []int  `json:"lines"`
+}
+
+// MappingsCoverage says which attributes of each class sources can ever fill.
+// names are sources; what is none is a file or folder.
+func MappingsCoverage(_ context.Context, o Options, names []string, format string, out io.Writer) error {
+	all, err := loadCore(o, selection{onlyMappings: true})
+	if err != nil {
+		return err
+	}
+	var sources, paths []string
+	for _, n := range names {
+		if _, ok := all.mappings.Source(n); ok {
+			sources = append(sources, n)
+		} else if strings.ContainsAny(n, "./\\") {
+			paths = append(paths, n)
+		} else {
+			return unknownSource(all, n)
+		}
+	}
+	c := all
+	if len(paths) > 0 {
+		if c, err = loadCore(o, selection{mappings: paths, onlyMappings: true}); err != nil {
+			return err
+		}
+		if err := problemsError("some mappings do not load", c.ofFiles(c.mappingFiles)); err != nil {
+			return err
+		}
+		sources = append(sources, c.mappings.Sources()...)
+	} else if len(sources) == 0 {
+		sources = all.mappings.Sources()
+	}
+	l := listing{columns: []string{"source", "class", "attribute", "requirement", "", "filled by"}}
+	sums := listing{columns: []string{"source", "class", "entries", "required", "recommended", "optional"}}
+	for _, source := range sources {
+		set := c.mappings
+		if _, ok := set.Source(source); !ok {
+			set = all.mappings
+		}
+		for _, cov := range set.Coverage(source) {
+			filled, of := map[string]int{}, map[string]int{}
+			for _, a := range cov.Attributes {
+				of[a.Requirement]++
+				if a.Filled() {
+					filled[a.Requirement]++
+				}
+				row := coveredRow{source, cov.Class, a.Attribute, a.Requirement, a.Filled(), "mapping", a.Lines}
+				mark, shown := "", "line "+joinInts(a.Lines)
+				switch {
+				case !a.Filled():
+					row.By, shown = "", "never"
+				case len(a.Lines) == 0:
+					row.By, shown = "nagare", "nagare"
+				}
+				if a.Missed() {
+					mark = "!"
+				}
+				if row.Lines == nil {
+					row.Lines = []int{}
+				}
+				l.add(row, source, cov.Class, a.Attribute, a.Requirement, mark, shown)
+			}
+			share := func(r string) string { return fmt.Sprintf("%d of %d", filled[r], of[r]) }
+			sums.add(nil, source, cov.Class, joinInts(cov.Entries), share("required"), share("recommended"), share("optional"))
+		}
+	}
+	if err := l.print(out, format); err != nil || format != "table" {
+		return err
+	}
+	fmt.Fprintln(out)
+	return sums.print(out, format)
+}
+
+func joinInts(ns []int) string {
+	var parts []string
+	for _, n := range ns {
+		parts = append(parts, fmt.Sprint(n))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // caseFiles opens the files of cases by the names that mappings have: the

@@ -105,7 +105,11 @@ func loadCore(o Options, sel selection) (*core, error) {
 // of configured folders.
 func pick(fsys fs.FS, prefix string, asked, dirs []string) ([]namedFile, error) {
 	if asked != nil {
-		return written(asked)
+		files, err := written(asked)
+		if err != nil {
+			return nil, err
+		}
+		return included(files)
 	}
 	files, err := embedded(fsys, prefix)
 	if err != nil {

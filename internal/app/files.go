@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // A namedFile is a file that people write: its name as problems show it, and
@@ -100,4 +102,42 @@ func written(paths []string) ([]namedFile, error) {
 		}
 	}
 	return out, nil
+}
+
+// included adds the files that mapping files include and that were not asked
+// for themselves: they stand beside them.
+func included(files []namedFile) ([]namedFile, error) {
+	have := map[string]bool{}
+	for _, f := range files {
+		have[f.name] = true
+	}
+	for _, f := range slices.Clone(files) {
+		var keys struct {
+			Include any `yaml:"include"`
+		}
+		if yaml.Unmarshal(f.data, &keys) != nil {
+			continue // the check says why
+		}
+		names, ok := keys.Include.([]any)
+		if !ok {
+			names = []any{keys.Include}
+		}
+		for _, n := range names {
+			name, ok := n.(string)
+			if !ok || name != filepath.Base(name) {
+				continue
+			}
+			name = f.name[:strings.LastIndexByte(filepath.ToSlash(f.name), '/')+1] + name
+			if _, err := os.Stat(name); err != nil || have[name] {
+				continue
+			}
+			more, err := written([]string{name})
+			if err != nil {
+				return nil, err
+			}
+			have[name] = true
+			files = append(files, more...)
+		}
+	}
+	return files, nil
 }

@@ -31,6 +31,7 @@ type entry struct {
 	rescued    rescued
 	code       int // the slot of metadata.event_code; -1 without one
 	mayLack    string
+	filled     map[string]int // line by path: what it sets, see Coverage
 	whenNode   *yaml.Node
 
 	whenExpr *expr.RawExpr
@@ -348,6 +349,10 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 	e.fields = e.layout.Fields(c.slots(e))
 	e.rescued, e.rescue = c.rescuedSlots(), c.rescueFor(product)
 	e.code = e.rescued.code
+	e.filled = map[string]int{}
+	for path, at := range c.places {
+		e.filled[path] = at.Line
+	}
 	return e
 }
 

@@ -144,9 +144,10 @@ func (c *compiler) attribute(path string, a *ocsf.Attr, p pair) []filler {
 		return nil
 	}
 	t.full = c.prefix + path
-	c.set[t.path] = t.slot
+	c.set[t.path], c.places[c.prefix+t.path] = t.slot, p.key
 	if t.text >= 0 {
-		c.set[c.layout.Info(t.text).Path] = t.text
+		text := c.layout.Info(t.text).Path
+		c.set[text], c.places[c.prefix+text] = t.text, p.key
 	}
 	if p.value.Kind == yaml.SequenceNode {
 		if !a.Array {

@@ -107,6 +107,9 @@ func (c *compiler) each(n *yaml.Node) filler {
 		return nil
 	}
 	c.set[path] = slot
+	if c.places[c.prefix+path] == nil {
+		c.places[c.prefix+path] = fields["path"]
+	}
 	elements := c.value(in)
 	c.elem = elementPath(in)
 	c.raw.Scope = name
