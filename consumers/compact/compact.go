@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,10 @@ type Config struct {
 	// used. It is called from the goroutines of all shards, and twice for each
 	// event, so it must give the same both times.
 	Normalize func(ev *nagare.Event, out *ocsf.Event) error
+	// Downgrade brings normalized events down to the schema of Tables; nil
+	// when they are of that schema already. What is not valid then is a dead
+	// letter.
+	Downgrade *ocsf.Downgrade
 
 	// Coord keeps the ledger, at ledger/<app>/<stream>.
 	Coord coord.Store
@@ -98,11 +103,18 @@ func (s *Stats) addDead(reason string) {
 // for. Senders with wild clocks make one for each day.
 const maxPartitions = 512
 
+// maxProblems bounds what a dead letter says of an event.
+const maxProblems = 8
+
 // perEvent is about what an event costs in memory beside its texts.
 const perEvent = 512
 
-// panicked is the reason of an event on which a mapping panicked.
-const panicked = "panic"
+// The reasons of events that are dead here: a mapping panicked on it; it is not
+// valid in the lake's schema, to which it was brought down.
+const (
+	panicked = "panic"
+	invalid  = mapping.Invalid
+)
 
 // New returns what consumers.Config.NewStage wants.
 func New(cfg Config) func(consumers.Shard) (consumers.Stage, error) {
@@ -144,6 +156,7 @@ type stage struct {
 	bytes    int64
 	parts    map[lake.Partition]bool
 	event    ocsf.Event // reused for each event
+	full     ocsf.Event // an event before its downgrade
 	problems []ocsf.Problem
 }
 
@@ -210,8 +223,10 @@ func (s *stage) keep(ev *nagare.Event) kept {
 		}
 		return k
 	}
-	if s.problems = ocsf.Validate(&s.event, s.problems[:0]); len(s.problems) > 0 {
-		s.cfg.Stats.Invalid.Add(1)
+	if s.cfg.Downgrade == nil {
+		if s.problems = ocsf.Validate(&s.event, s.problems[:0]); len(s.problems) > 0 {
+			s.cfg.Stats.Invalid.Add(1)
+		}
 	}
 	return kept{ev: ev, row: lake.NewRow(ev, &s.event)}
 }
@@ -225,7 +240,21 @@ func (s *stage) fill(ev *nagare.Event, out *ocsf.Event) (err error) {
 			err = &mapping.Dead{Reason: panicked, Err: fmt.Errorf("%v", p)}
 		}
 	}()
-	return s.cfg.Normalize(ev, out)
+	if s.cfg.Downgrade == nil {
+		return s.cfg.Normalize(ev, out)
+	}
+	if err := s.cfg.Normalize(ev, &s.full); err != nil {
+		return err
+	}
+	s.problems = s.cfg.Downgrade.Convert(&s.full, out, s.problems[:0])
+	if len(s.problems) == 0 {
+		return nil
+	}
+	var all []string
+	for _, p := range s.problems[:min(len(s.problems), maxProblems)] {
+		all = append(all, p.String())
+	}
+	return &mapping.Dead{Reason: invalid, Err: fmt.Errorf("in OCSF %s: %s", out.Class().Version, strings.Join(all, "; "))}
 }
 
 // WantFlush asks for a flush when memory says so, when the hour of arrival is
@@ -326,5 +355,5 @@ func (s *stage) forget() {
 // Drop forgets everything.
 func (s *stage) Drop() {
 	s.forget()
-	s.kept, s.parts, s.event = nil, nil, ocsf.Event{}
+	s.kept, s.parts, s.event, s.full = nil, nil, ocsf.Event{}, ocsf.Event{}
 }

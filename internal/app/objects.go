@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -8,11 +10,36 @@ import (
 	"nagare/internal/blob"
 	"nagare/internal/config"
 	"nagare/internal/lake"
+	"nagare/ocsf"
 )
 
 // objects are the stores of whole files.
 type objects struct {
 	lake, stage, archive blob.Store
+}
+
+// lakeTarget is the schema of the lake, and how events come down to it; nil if
+// they are of it already.
+func (c *core) lakeTarget() (*ocsf.Schema, *ocsf.Downgrade, error) {
+	if c.config.Lake.OCSF == ocsf.Version {
+		return c.layouts.Schema, nil, nil
+	}
+	schema, err := ocsf.Load(c.config.Lake.OCSF)
+	if err != nil {
+		return nil, nil, &Usage{err}
+	}
+	down, err := ocsf.NewDowngrade(c.layouts, schema)
+	return schema, down, err
+}
+
+// claimLake refuses a lake that is written in another version of OCSF.
+func claimLake(ctx context.Context, o objects, version string) error {
+	err := lake.Claim(ctx, o.lake, version)
+	var other *lake.VersionError
+	if errors.As(err, &other) {
+		return &Usage{err}
+	}
+	return err
 }
 
 // openObjects opens the lake, what is staged for it, and the archive with the
@@ -37,7 +64,7 @@ func openObjects(o Options, c config.Config) (objects, error) {
 // compactConfig is what every shard's compact stage gets.
 func (p *pipeline) compactConfig() compact.Config {
 	return compact.Config{
-		Normalize: p.core.normalizer(), Coord: p.store, Tables: lake.NewTables(p.core.layouts.Schema),
+		Normalize: p.core.normalizer(), Downgrade: p.downgrade, Coord: p.store, Tables: p.tables,
 		Stage: p.objects.stage, Lake: p.objects.lake, Archive: p.objects.archive,
 		TempDir: filepath.Join(p.opts.Data, "tmp"), Stats: p.compactStats, Log: p.opts.Log,
 	}

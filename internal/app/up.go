@@ -23,6 +23,8 @@ import (
 	"nagare/internal/alert"
 	"nagare/internal/config"
 	"nagare/internal/coord"
+	"nagare/internal/lake"
+	"nagare/ocsf"
 	"nagare/ocsf/mapping"
 	"nagare/producers"
 	"nagare/producers/webhook"
@@ -95,8 +97,11 @@ type pipeline struct {
 	store   coord.Store
 	reg     *prometheus.Registry
 	objects objects
-	alerts  *alert.Store
-	tokens  map[string]string
+	tables  *lake.Tables
+	// downgrade is nil when the lake has the schema of the mappings.
+	downgrade *ocsf.Downgrade
+	alerts    *alert.Store
+	tokens    map[string]string
 
 	events, bulk *producers.Writer
 	monitors     []*consumers.Monitor
@@ -115,6 +120,14 @@ func runPipeline(ctx context.Context, o Options, up UpOptions, c *core, data *da
 	if p.objects, err = openObjects(o, c.config); err != nil {
 		return err
 	}
+	if err := claimLake(ctx, p.objects, c.config.Lake.OCSF); err != nil {
+		return err
+	}
+	schema, downgrade, err := c.lakeTarget()
+	if err != nil {
+		return err
+	}
+	p.tables, p.downgrade = lake.NewTables(schema), downgrade
 	client := data.client()
 	names := []string{c.config.Stream.Name, c.config.Stream.Name + "-bulk"}
 	if err := makeStreams(ctx, client, names, c.config.Stream.Shards, c.config.Stream.Retention); err != nil {

@@ -37,8 +37,8 @@ func check(c *Config, d *document, sources []string) {
 	if c.SQL.Engine != "duckdb" {
 		bad(at("sql", "engine"), "value", `this version knows "duckdb"`, "sql.engine %q is unknown", c.SQL.Engine)
 	}
-	if c.Lake.OCSF != "1.3.0" {
-		bad(at("lake", "ocsf"), "value", `this version knows "1.3.0"`, "lake.ocsf %q is unknown", c.Lake.OCSF)
+	if !slices.Contains(ocsf.Versions, c.Lake.OCSF) {
+		bad(at("lake", "ocsf"), "value", `this version knows "`+strings.Join(ocsf.Versions, `" and "`)+`"`, "lake.ocsf %q is unknown", c.Lake.OCSF)
 	}
 	if c.Lake.Flush != 0 && c.Lake.Flush < time.Second || c.Lake.Flush > 24*time.Hour {
 		bad(at("lake", "flush"), "value", "use 1s to 24h; on Security Lake at least 5m", "lake.flush is %s", c.Lake.Flush)

@@ -100,7 +100,9 @@ type Lake struct {
 	// Flush is how long events wait for a file; zero leaves it to the flag of
 	// up.
 	Flush time.Duration `yaml:"flush"`
-	// OCSF is the schema version of the lake; this version knows 1.3.0.
+	// OCSF is the schema version of the lake: 1.3.0, the default, or 1.1.0,
+	// to which events are brought down before they are written. Rules see 1.3.0
+	// always. A lake keeps the version it began with.
 	OCSF string `yaml:"ocsf"`
 }
 

@@ -19,13 +19,13 @@ sources:
 rules: {dirs: [rules]}
 receivers: {identity: {slack: {webhook: "http://127.0.0.1:1/hook"}}}
 routes: [{when: "alert.severity_id >= 4", to: [identity]}]
-lake: {flush: 5m}
+lake: {flush: 5m, ocsf: 1.1.0}
 limits: {body: 1MiB, depth: 32}
 `), sources)
 	if len(problems) != 0 {
 		t.Fatalf("problems: %v", problems)
 	}
-	if c.Stream.Shards != 4 || c.Lake.Flush != 5*time.Minute || c.Limits.Body != 1<<20 || c.Limits.Decompressed != 64<<20 {
+	if c.Stream.Shards != 4 || c.Lake.Flush != 5*time.Minute || c.Lake.OCSF != "1.1.0" || c.Limits.Body != 1<<20 || c.Limits.Decompressed != 64<<20 {
 		t.Errorf("got %+v", c)
 	}
 	if got := c.Sources["datadog"].Auth.Secret.Reveal(); got != "s3cret-value" {
@@ -47,7 +47,7 @@ sources:
   dtadog: {}
   okta: {ack: spool, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
 heartbeat: {url: "x"}
-lake: {flush: soon}
+lake: {flush: soon, ocsf: 1.2.0}
 receivers: {a: {slack: {token: x}}, b: {}}
 routes: [{when: "true", to: [c]}, {to: []}]
 coord: {kind: dynamodb}
@@ -70,6 +70,7 @@ limits: {body: 10 potatoes}
 		"the environment has no NAGARE_NO_SUCH",
 		`nagare.yaml:5:1: unknown key "heartbeat"; this version does not have it yet`,
 		"soon",
+		`lake.ocsf "1.2.0" is unknown; this version knows "1.3.0" and "1.1.0"`,
 		"has a token and no channel",
 		`receiver "b" says nothing`,
 		`route 1 goes to "c", which is no receiver`,

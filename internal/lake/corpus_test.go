@@ -95,11 +95,26 @@ func flatten(v any, at string, out map[string]string) {
 // Whatever a mapping makes of real events, each value of it is in the row: in
 // its column, or in unmapped under its path.
 func TestCorpus(t *testing.T) {
-	_, set := builtIn(t)
+	for _, version := range ocsf.Versions {
+		t.Run(version, func(t *testing.T) { testCorpus(t, version) })
+	}
+}
+
+func testCorpus(t *testing.T, version string) {
+	layouts, set := builtIn(t)
 	tables := map[int]*table{}
 	rows := map[int][]*ocsf.Event{}
 	want := map[int][]map[string]string{}
-	schema, _ := ocsf.Load("1.3.0")
+	schema, err := ocsf.Load(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down *ocsf.Downgrade
+	if version != ocsf.Version {
+		if down, err = ocsf.NewDowngrade(layouts, schema); err != nil {
+			t.Fatal(err)
+		}
+	}
 	all := NewTables(schema)
 	var sc mapping.Scratch
 	n, lines := 0, 0
@@ -115,6 +130,16 @@ func TestCorpus(t *testing.T) {
 			e := &ocsf.Event{}
 			if m.Normalize(&ev, e, &sc) != nil {
 				continue
+			}
+			if down != nil {
+				full := e
+				e = &ocsf.Event{}
+				wrong := len(ocsf.Validate(full, nil))
+				for _, p := range down.Convert(full, e, nil) {
+					if wrong == 0 {
+						t.Errorf("%s %d: %s", source, i, p)
+					}
+				}
 			}
 			n++
 			uid := e.Class().UID

@@ -22,7 +22,7 @@ func checkFooter(t *testing.T, tab *table, file []byte, events int) {
 	if meta.NumRows != int64(events) {
 		t.Errorf("%d rows, want %d", meta.NumRows, events)
 	}
-	for k, want := range map[string]string{"ocsf.version": "1.3.0", "ocsf.class_uid": fmt.Sprint(tab.class.UID), "nagare.schema": tab.hash, "stream": "nagare@1764000000"} {
+	for k, want := range map[string]string{"ocsf.version": tab.version, "ocsf.class_uid": fmt.Sprint(tab.class.UID), "nagare.schema": tab.hash, "stream": "nagare@1764000000"} {
 		if got, _ := f.Lookup(k); got != want {
 			t.Errorf("metadata %s = %q, want %q", k, got, want)
 		}
@@ -122,6 +122,45 @@ func TestFooter(t *testing.T) {
 		events = append(events, l.authEvent(t, i))
 	}
 	checkFooter(t, tab, writeFile(t, tab, events), len(events))
+}
+
+// Files of an older schema follow the same rules.
+func TestFooterOfOlder(t *testing.T) {
+	l := newLayouts(t)
+	older, err := ocsf.Load("1.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	down, err := ocsf.NewDowngrade(l.layouts, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := older.Class("authentication")
+	tab, err := NewTables(older).of(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tab.hash == l.table(t, "authentication").hash || tab.version != "1.1.0" {
+		t.Errorf("the table of %s has hash %s", tab.version, tab.hash)
+	}
+	var events []*ocsf.Event
+	for i := range 500 {
+		full, e := l.authEvent(t, i), &ocsf.Event{}
+		set(t, full.Layout, full.Slots, "metadata.product.vendor_name", ocsf.TextValue("Example"))
+		ocsf.Finish(full)
+		for _, p := range down.Convert(full, e, nil) {
+			t.Error(p)
+		}
+		events = append(events, e)
+	}
+	file := writeFile(t, tab, events)
+	checkFooter(t, tab, file, len(events))
+	for i, r := range readFile(t, file) {
+		un, _ := r["unmapped"].(map[string]any)
+		if (un["auth_factors"] != nil) != (i%4 > 0) {
+			t.Errorf("row %d: auth_factors in unmapped: %v", i, un["auth_factors"])
+		}
+	}
 }
 
 // Events made to burst pages: long texts, long lists, many unmapped fields.
