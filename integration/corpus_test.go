@@ -59,6 +59,10 @@ var corpus = []folder{
 	{dir: "aws_cloudtrail_lookupevents", source: "cloudtrail", classes: map[string]int{"api_activity": 3}},
 	// None has a time: rows of tests of rules.
 	{dir: "aws_vpc_flow", source: "vpcflow", classes: map[string]int{"network_activity": 10}, suspect: 10, made: true},
+	{dir: "aws_waf", source: "waf", classes: map[string]int{"http_activity": 13}, made: true},
+	// One comes from Security Lake.
+	{dir: "aws_route53_resolver", source: "route53", classes: map[string]int{"dns_activity": 6}, made: true},
+	{dir: "aws_guardduty", source: "guardduty", classes: map[string]int{"detection_finding": 4}, made: true},
 	// Quotes inside of quotes cannot be mended.
 	{dir: "datadog_webhook_synthetic", source: "datadog", classes: map[string]int{"detection_finding": 7}, dead: map[string]int{"not-json": 1}, suspect: 3},
 	// One file has no header at all.
@@ -254,7 +258,7 @@ func TestDetect(t *testing.T) {
 	for name, source := range map[string]string{
 		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
 		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
-		"vpcflow/rows.jsonl":    "vpcflow",
+		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory",
 	} {
 		body, err := fs.ReadFile(mappings.FS, "testdata/"+name)
