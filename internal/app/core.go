@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"sync"
 
 	"nagare"
 	"nagare/detect"
@@ -173,14 +172,18 @@ func (c *core) route(a alert.Alert) []string {
 // normalizer returns a function that normalizes events of any source. It may
 // be used by many goroutines.
 func (c *core) normalizer() func(*nagare.Event, *ocsf.Event) error {
-	pool := sync.Pool{New: func() any { return new(mapping.Scratch) }}
+	return c.counted(new(scratches))
+}
+
+// counted is normalizer with counts that can be asked for.
+func (c *core) counted(pool *scratches) func(*nagare.Event, *ocsf.Event) error {
 	return func(ev *nagare.Event, out *ocsf.Event) error {
 		m, ok := c.mappings.Source(ev.Source)
 		if !ok {
 			return &mapping.Dead{Reason: mapping.NoMapping, Err: fmt.Errorf("no mapping is for source %q", ev.Source)}
 		}
-		sc := pool.Get().(*mapping.Scratch)
-		defer pool.Put(sc)
+		sc := pool.take()
+		defer pool.put(sc)
 		return m.Normalize(ev, out, sc)
 	}
 }

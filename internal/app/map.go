@@ -37,11 +37,62 @@ type mapSummary struct {
 	Valid      int64            `json:"valid"`
 	Invalid    int64            `json:"invalid"`
 	LastResort int64            `json:"last_resort"`
-	// Unmapped is the number of source fields that no attribute takes.
-	Unmapped int64            `json:"unmapped"`
-	Dead     map[string]int64 `json:"dead"`
-	MBPerS   float64          `json:"mb_per_s"`
+	// LastResortShare is LastResort among the events that were mapped.
+	LastResortShare float64 `json:"last_resort_share"`
+	// Unknown counts the events of LastResort by their metadata.event_code: at
+	// most 1000 names, the rest under "(others)".
+	Unknown map[string]int64 `json:"unknown"`
+	// Unmapped is the number of source fields that no attribute takes,
+	// UnmappedShare their share of all fields.
+	Unmapped      int64   `json:"unmapped"`
+	UnmappedShare float64 `json:"unmapped_share"`
+	// Unconverted counts values that an attribute could not take, by attribute;
+	// NotInTable lookups of what a table does not have, by table.
+	Unconverted map[string]int64 `json:"unconverted"`
+	NotInTable  map[string]int64 `json:"not_in_table"`
+	// Incomplete counts events that lacked what their class requires and
+	// became base events; TimeSuspect those without a believable time;
+	// Duplicates members of objects that a later one of the same name replaced.
+	Incomplete  int64            `json:"incomplete"`
+	TimeSuspect int64            `json:"time_suspect"`
+	Duplicates  int64            `json:"duplicates"`
+	Dead        map[string]int64 `json:"dead"`
+	MBPerS      float64          `json:"mb_per_s"`
 }
+
+// add adds what a source's mapping counted. mapped is the number of fields
+// that went into attributes.
+func (s *mapSummary) add(st *mapping.Stats, mapped *int64) {
+	s.LastResort += st.LastResort
+	s.Unmapped += st.Unmapped
+	s.Incomplete += st.Incomplete
+	s.TimeSuspect += st.TimeSuspect
+	s.Duplicates += st.Duplicates
+	*mapped += st.Mapped
+	for _, n := range []struct {
+		to   map[string]int64
+		from map[string]int64
+	}{{s.Unknown, st.Unknown.Map()}, {s.Unconverted, st.ByAttribute.Map()}, {s.NotInTable, st.ByTable.Map()}} {
+		for k, v := range n.from {
+			n.to[k] += v
+		}
+	}
+}
+
+func newSummary(file, source string) mapSummary {
+	return mapSummary{File: file, Source: source, Classes: map[string]int64{}, Dead: map[string]int64{},
+		Unknown: map[string]int64{}, Unconverted: map[string]int64{}, NotInTable: map[string]int64{}}
+}
+
+func share(part, whole int64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// withShare shows a number and its share of a whole.
+func withShare(n int64, share float64) string { return fmt.Sprintf("%d (%.1f %%)", n, share*100) }
 
 // Map normalizes files offline, through the same intake that deliveries take.
 func Map(ctx context.Context, o Options, m MapOptions) error {
@@ -58,10 +109,10 @@ func Map(ctx context.Context, o Options, m MapOptions) error {
 		}
 	}
 	out := bufio.NewWriterSize(m.Out, 1<<20)
-	l := listing{columns: []string{"file", "source", "events", "valid", "invalid", "last resort", "unmapped", "dead", "MB/s", "classes"}}
+	l := listing{columns: []string{"file", "source", "events", "valid", "invalid", "last resort", "unmapped fields", "dead", "MB/s", "classes", "unknown", "unconverted"}}
 	var bad int64
 	for _, name := range m.Files {
-		r := &mapRun{core: c, opts: m, file: name, out: out, sum: mapSummary{File: name, Source: m.Source, Classes: map[string]int64{}, Dead: map[string]int64{}}}
+		r := &mapRun{core: c, opts: m, file: name, out: out, sum: newSummary(name, m.Source)}
 		if err := r.run(ctx); err != nil {
 			return err
 		}
@@ -70,8 +121,8 @@ func Map(ctx context.Context, o Options, m MapOptions) error {
 		for _, n := range s.Dead {
 			bad += n
 		}
-		l.add(s, s.File, s.Source, fmt.Sprint(s.Events), fmt.Sprint(s.Valid), fmt.Sprint(s.Invalid), fmt.Sprint(s.LastResort), fmt.Sprint(s.Unmapped),
-			counts(s.Dead), fmt.Sprintf("%.1f", s.MBPerS), counts(s.Classes))
+		l.add(s, s.File, s.Source, fmt.Sprint(s.Events), fmt.Sprint(s.Valid), fmt.Sprint(s.Invalid), withShare(s.LastResort, s.LastResortShare), withShare(s.Unmapped, s.UnmappedShare),
+			counts(s.Dead), fmt.Sprintf("%.1f", s.MBPerS), counts(s.Classes), counts(s.Unknown), counts(s.Unconverted))
 	}
 	if m.Summary {
 		if err := l.print(out, m.Format); err != nil {
@@ -154,13 +205,17 @@ func (r *mapRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var mapped, fields int64
 	for name := range r.sources {
 		if st := r.scratch.Stats(name); st != nil {
-			r.sum.LastResort += st.LastResort
-			r.sum.Unmapped += st.Unmapped
+			r.sum.add(st, &fields)
 			bytes = max(bytes, st.Bytes)
 		}
 	}
+	for _, n := range r.sum.Classes {
+		mapped += n
+	}
+	r.sum.LastResortShare, r.sum.UnmappedShare = share(r.sum.LastResort, mapped), share(r.sum.Unmapped, r.sum.Unmapped+fields)
 	if r.sum.Source == "" {
 		r.sum.Source = strings.Join(slices.Sorted(maps.Keys(r.sources)), ",")
 	}

@@ -47,6 +47,17 @@ func newStats() *Stats { return &Stats{Classes: map[string]int64{}, Dead: map[st
 // Stats returns the counts of a source so far; nil if it had no event.
 func (sc *Scratch) Stats(source string) *Stats { return sc.stats[source] }
 
+// Drain adds the counts of every source to those in to, and begins anew.
+func (sc *Scratch) Drain(to map[string]*Stats) {
+	for source, st := range sc.stats {
+		if to[source] == nil {
+			to[source] = newStats()
+		}
+		to[source].Add(st)
+		*st = *newStats()
+	}
+}
+
 func (s *Stats) dead(reason string, err error) error {
 	s.Dead[reason]++
 	return &Dead{Reason: reason, Err: err}
