@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"nagare/internal/config"
-	"nagare/internal/lake"
 	"nagare/internal/query"
 	"nagare/ocsf"
 )
@@ -33,61 +29,22 @@ func openLake(ctx context.Context, o Options) (*query.DB, error) {
 		}
 		c = loaded
 	}
-	dir := o.lakeDir(c.Lake.Dir)
-	version, err := lakeVersion(dir)
-	if err != nil {
-		return nil, err
-	}
-	views, err := lakeViews(version)
-	if err != nil {
-		return nil, err
-	}
-	return query.Open(ctx, query.Config{LakeDir: dir, Views: views, Log: o.Log})
-}
-
-// lakeVersion is the version of OCSF that a lake's folder is written in, which
-// need not be the configured one. It only looks: the folder may be another's.
-func lakeVersion(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, lake.VersionKey))
-	if errors.Is(err, fs.ErrNotExist) {
-		return ocsf.Version, nil // nothing there yet, or from before there was a choice
-	}
-	return strings.TrimSpace(string(text)), err
-}
-
-// lakeViews are the views of a lake. One in an older version of OCSF has the
-// classes and columns of the newest all the same, empty ones, so that questions
-// and reports are the same on both.
-func lakeViews(version string) ([]query.View, error) {
 	schema, err := ocsf.Load(ocsf.Version)
 	if err != nil {
 		return nil, err
 	}
-	written := schema
-	if version != ocsf.Version {
-		if written, err = ocsf.Load(version); err != nil {
-			return nil, usagef("the lake: %w", err)
-		}
-	}
+	// A lake in an older version of OCSF has the same views: what its files
+	// lack is null, also inside of structs, so questions and reports run on
+	// both.
 	var views []query.View
 	for _, class := range schema.Classes {
 		v := query.View{Name: class.Name, UID: class.UID}
-		own := map[string]string{}
-		if c, ok := written.Class(class.Name); ok {
-			for _, col := range written.Columns(c) {
-				own[col.Name] = col.SQLType()
-			}
-		}
 		for _, col := range schema.Columns(class) {
-			typ, ok := own[col.Name]
-			if !ok {
-				typ = col.SQLType()
-			}
-			v.Columns = append(v.Columns, query.Column{Name: col.Name, Type: typ})
+			v.Columns = append(v.Columns, query.Column{Name: col.Name, Type: col.SQLType()})
 		}
 		views = append(views, v)
 	}
-	return views, nil
+	return query.Open(ctx, query.Config{LakeDir: o.lakeDir(c.Lake.Dir), Views: views, Log: o.Log})
 }
 
 // Query asks the lake a question.
