@@ -85,7 +85,7 @@ func (p *pipeline) registerMetrics() {
 	plain("alerts_undeliverable_total", "Messages given up.", a.Dead.Load)
 	plain("findings_total", "Findings put onto the stream.", a.Findings.Load)
 	p.registerLake(plain)
-	p.reg.MustRegister(&shardCollector{p})
+	p.reg.MustRegister(&shardCollector{p}, &mappingCollector{&p.mapped})
 }
 
 // A shardCollector exposes the consumers' lag by shard.

@@ -76,6 +76,11 @@ func loadCore(o Options, sel selection) (*core, error) {
 	if name != "" {
 		c.config, problems = config.Load(name, c.mappings.Sources())
 		c.problems = append(c.problems, problems...)
+		for source, s := range c.config.Sources {
+			if zone, err := expr.Zone(s.Zone); err == nil {
+				c.mappings.SetZone(source, zone)
+			}
+		}
 	}
 	c.compileRoutes(name)
 	if !sel.onlyMappings {

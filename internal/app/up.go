@@ -103,6 +103,8 @@ type pipeline struct {
 	alerts    *alert.Store
 	tokens    map[string]string
 
+	mapped scratches // of the live stage, which sees every event once
+
 	events, bulk *producers.Writer
 	monitors     []*consumers.Monitor
 	liveStats    *live.Stats
@@ -254,7 +256,7 @@ func (p *pipeline) consumers(events, bulk string) []consumers.Config {
 	liveCfg := base
 	liveCfg.App, liveCfg.Stream = liveApp, events
 	liveCfg.NewStage = live.New(live.Config{
-		Normalize: p.core.normalizer(), Eval: p.core.eval(alert.Live, false), Record: p.alerts.Record, Stats: p.liveStats,
+		Normalize: p.core.counted(&p.mapped), Eval: p.core.eval(alert.Live, false), Record: p.alerts.Record, Stats: p.liveStats,
 	})
 	out := []consumers.Config{liveCfg}
 	for _, stream := range []string{events, bulk} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nagare/ocsf"
+	"nagare/ocsf/expr"
 )
 
 var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
@@ -57,6 +58,11 @@ func check(c *Config, d *document, sources []string) {
 				suggestion = fmt.Sprintf("did you mean %q?", near)
 			}
 			bad(at("sources", name), "unknown-source", suggestion, "no mapping is for source %q", name)
+		}
+		if s.Zone != "" {
+			if _, err := expr.Zone(s.Zone); err != nil {
+				bad(at("sources", name, "zone"), "value", `zones are named as "UTC", "Asia/Tokyo"`, "sources.%s.zone: %w", name, err)
+			}
 		}
 		if s.Ack != "" && s.Ack != "kinesis" {
 			bad(at("sources", name, "ack"), "value", `this version acknowledges when the stream has it: use "kinesis", or leave it out`,

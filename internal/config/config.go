@@ -41,10 +41,13 @@ type Stream struct {
 	Retention time.Duration `yaml:"retention"`
 }
 
-// Source says how a sender proves itself.
+// Source says how a sender proves itself, and what only its owner knows.
 type Source struct {
 	// Auth is nil when the file does not say: up then makes a token.
 	Auth *Auth `yaml:"auth"`
+	// Zone is the time zone of the source's times that name none, in place of
+	// what its mapping says: "Asia/Tokyo".
+	Zone string `yaml:"zone"`
 	// Ack is when a delivery is acknowledged. This version knows "kinesis":
 	// when it is on the stream.
 	Ack string `yaml:"ack"`

@@ -45,7 +45,7 @@ func TestMistakes(t *testing.T) {
 	_, problems := Parse("nagare.yaml", []byte(`stream: {nam: x, retention: 3h}
 sources:
   dtadog: {}
-  okta: {ack: spool, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
+  okta: {zone: Asia/Tokio, ack: spool, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
 heartbeat: {url: "x"}
 lake: {flush: soon, ocsf: 1.2.0}
 receivers: {a: {slack: {token: x}}, b: {}}
@@ -68,6 +68,7 @@ limits: {body: 10 potatoes}
 		`sources.okta.ack "spool" is unknown`,
 		`"a b" is no header's name`,
 		"the environment has no NAGARE_NO_SUCH",
+		`sources.okta.zone: no time zone "Asia/Tokio"; zones are named as`,
 		`nagare.yaml:5:1: unknown key "heartbeat"; this version does not have it yet`,
 		"soon",
 		`lake.ocsf "1.2.0" is unknown; this version knows "1.3.0" and "1.1.0"`,
