@@ -191,7 +191,7 @@ func take(t *testing.T, set *mapping.Set, source, name string) []nagare.Event {
 		Events: &got,
 		Adapters: map[string]producers.Adapter{
 			"datadog": datadog.Adapter(), "mail": mail.Adapter(),
-			"directory": upload.Adapter(), "vpcflow": flowlog.Adapter(flowlog.Config{}),
+			"directory": upload.Adapter(), "devices": upload.Adapter(), "csv": upload.Adapter(), "vpcflow": flowlog.Adapter(flowlog.Config{}),
 		},
 	})
 	r, err := os.Open(name)
@@ -260,6 +260,8 @@ func TestDetect(t *testing.T) {
 		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
 		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory",
+		"datadog/incident.jsonl": "datadog", "datadog/archive.jsonl": "datadog", "datadog/audit.jsonl": "datadog", "datadog/api_signals.json": "datadog",
+		"devices/microsoft.jsonl": "devices", "devices/jamf.jsonl": "devices", "devices/google.jsonl": "devices", "devices/okta.jsonl": "devices", "devices/lists.jsonl": "devices",
 	} {
 		body, err := fs.ReadFile(mappings.FS, "testdata/"+name)
 		if err != nil {

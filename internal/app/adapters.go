@@ -14,6 +14,7 @@ var adapters = map[string]producers.Adapter{
 	"datadog":   datadog.Adapter(),
 	"mail":      mail.Adapter(),
 	"directory": upload.Adapter(),
+	"devices":   upload.Adapter(),
 	"csv":       upload.Adapter(),
 	"vpcflow":   flowlog.Adapter(flowlog.Config{}),
 }
