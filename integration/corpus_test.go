@@ -50,7 +50,8 @@ var corpus = []folder{
 	// The tables that are mapped are in the cases: of them only AlertInfo is here.
 	{dir: "microsoft_defender_xdr", source: "defender", classes: map[string]int{"detection_finding": 1, "base_event": 5}},
 	// Sign-ins, and changes of the directory.
-	{dir: "entra_signin", source: "entra", classes: map[string]int{"authentication": 15, "base_event": 12}, made: true},
+	{dir: "entra_signin", source: "entra", classes: map[string]int{"authentication": 15, "account_change": 4, "user_access": 2, "entity_management": 5, "api_activity": 1}, made: true},
+	{dir: "entra_audit", source: "entra", classes: map[string]int{"user_access": 1, "entity_management": 1}},
 	// Two have every key in lower case.
 	{dir: "aws_cloudtrail", source: "cloudtrail", classes: map[string]int{"api_activity": 440, "authentication": 30, "account_change": 20, "base_event": 2}, suspect: 9, made: true},
 	{dir: "aws_cloudtrail_s3objects", source: "cloudtrail", classes: map[string]int{"api_activity": 1990, "authentication": 32, "account_change": 20}},
@@ -256,7 +257,8 @@ func TestDetect(t *testing.T) {
 	set := loadMappings(t)
 	head := set.Head(mapping.Options{})
 	for name, source := range map[string]string{
-		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
+		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "entra/signins.jsonl": "entra", "entra/audits.jsonl": "entra", "entra/directory_audits.json": "entra", "entra/log_analytics.jsonl": "entra",
+		"entra/risks.jsonl": "entra", "entra/graph_calls.jsonl": "entra", "entra/provisioning.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
 		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
 		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory",
