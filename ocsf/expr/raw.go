@@ -177,11 +177,26 @@ func (r *Raw) Compile(text string) (*RawExpr, []Issue) {
 	return e, nil
 }
 
+// functionNames are those that people write most.
+var functionNames = []string{"raw", "meta", "tables", "has", "size", "string", "int", "double", "json", "seconds", "millis", "micros", "inZone", "timeAs", "sha256",
+	"filter", "exists", "map", "all", "orValue", "split", "contains", "startsWith", "endsWith", "matches", "replace", "lowerAscii", "upperAscii", "trim", "join", "substring"}
+
 func issues(iss *cel.Issues) []Issue {
 	var out []Issue
 	for _, e := range iss.Errors() {
 		message, _, _ := strings.Cut(e.Message, " expecting {") // a list of everything there is
-		out = append(out, Issue{Line: e.Location.Line(), Column: e.Location.Column() + 1, Message: message})
+		message = strings.TrimSuffix(message, " (in container '')")
+		i := Issue{Line: e.Location.Line(), Column: e.Location.Column() + 1, Message: message}
+		name, undeclared := strings.CutPrefix(message, "undeclared reference to '")
+		switch {
+		case strings.HasPrefix(message, "Syntax error: token recognition error at: '="):
+			i.Suggestion = "== compares"
+		case undeclared:
+			if n := ocsf.Nearest(strings.TrimSuffix(name, "'"), functionNames); n != "" {
+				i.Suggestion = fmt.Sprintf("did you mean %q?", n)
+			}
+		}
+		out = append(out, i)
 	}
 	return out
 }

@@ -224,7 +224,7 @@ func (c *compiler) expression(n *yaml.Node) *expr.RawExpr {
 	for _, i := range found {
 		p := Problem{File: c.f.name, Code: "expression", Message: i.Message, Suggestion: i.Suggestion}
 		p.Line, p.Column = place(n, i.Line, i.Column)
-		if p.Suggestion == "" && strings.Contains(i.Message, "undeclared reference") && isWord(strings.Trim(n.Value, " ")) {
+		if strings.Contains(i.Message, "undeclared reference") && isWord(strings.Trim(n.Value, " ")) {
 			p.Suggestion = fmt.Sprintf("a text constant has quotes of its own: \"'%s'\"", n.Value)
 		}
 		c.note(p)
