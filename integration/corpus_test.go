@@ -23,6 +23,7 @@ import (
 	"nagare/producers"
 	"nagare/producers/datadog"
 	"nagare/producers/flowlog"
+	"nagare/producers/github"
 	"nagare/producers/mail"
 	"nagare/producers/upload"
 )
@@ -47,8 +48,9 @@ type folder struct {
 }
 
 var corpus = []folder{
-	// The tables that are mapped are in the cases: of them only AlertInfo is here.
-	{dir: "microsoft_defender_xdr", source: "defender", classes: map[string]int{"detection_finding": 1, "base_event": 5}},
+	// Rows of advanced hunting, and an alert. Every table is in the cases.
+	{dir: "microsoft_defender_xdr", source: "defender", classes: map[string]int{"detection_finding": 1, "api_activity": 5}},
+	{dir: "microsoft_graph_alerts", source: "defender", classes: map[string]int{"detection_finding": 2}},
 	// Sign-ins, and changes of the directory.
 	{dir: "entra_signin", source: "entra", classes: map[string]int{"authentication": 15, "account_change": 4, "user_access": 2, "entity_management": 5, "api_activity": 1}, made: true},
 	{dir: "entra_audit", source: "entra", classes: map[string]int{"user_access": 1, "entity_management": 1}},
@@ -192,7 +194,7 @@ func take(t *testing.T, set *mapping.Set, source, name string) []nagare.Event {
 		Head:   func() producers.Head { return set.Head(mapping.Options{}) },
 		Events: &got,
 		Adapters: map[string]producers.Adapter{
-			"datadog": datadog.Adapter(), "mail": mail.Adapter(),
+			"datadog": datadog.Adapter(), "mail": mail.Adapter(), "github": github.Adapter(),
 			"directory": upload.Adapter(), "devices": upload.Adapter(), "csv": upload.Adapter(), "vpcflow": flowlog.Adapter(flowlog.Config{}),
 		},
 	})
