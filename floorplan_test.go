@@ -34,6 +34,7 @@ var floor = map[string]int{
 	"consumers":         5,
 	"producers/webhook": 6,
 	"producers/datadog": 6,
+	"producers/github":  6,
 	"producers/mail":    6,
 	"producers/upload":  6,
 	"producers/flowlog": 6,

@@ -4,6 +4,7 @@ import (
 	"nagare/producers"
 	"nagare/producers/datadog"
 	"nagare/producers/flowlog"
+	"nagare/producers/github"
 	"nagare/producers/mail"
 	"nagare/producers/upload"
 )
@@ -12,6 +13,7 @@ import (
 // To add one, write its folder and its line here.
 var adapters = map[string]producers.Adapter{
 	"datadog":   datadog.Adapter(),
+	"github":    github.Adapter(),
 	"mail":      mail.Adapter(),
 	"directory": upload.Adapter(),
 	"devices":   upload.Adapter(),
