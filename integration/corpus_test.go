@@ -264,7 +264,7 @@ func TestDetect(t *testing.T) {
 		"entra/risks.jsonl": "entra", "entra/graph_calls.jsonl": "entra", "entra/provisioning.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
 		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
 		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty", "securityhub/findings.jsonl": "securityhub",
-		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory",
+		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory", "directory/reports.json": "directory", "directory/downloads.jsonl": "directory", "directory/roster.jsonl": "directory",
 		"datadog/incident.jsonl": "datadog", "datadog/archive.jsonl": "datadog", "datadog/audit.jsonl": "datadog", "datadog/api_signals.json": "datadog",
 		"devices/microsoft.jsonl": "devices", "devices/jamf.jsonl": "devices", "devices/google.jsonl": "devices", "devices/okta.jsonl": "devices", "devices/lists.jsonl": "devices",
 	} {
