@@ -31,6 +31,7 @@ type commands struct {
 	Report      reportCmd      `cmd:"" help:"Reports: prepared questions to the lake."`
 	Rules       rulesCmd       `cmd:"" help:"Detection rules as code."`
 	Mappings    mappingsCmd    `cmd:"" help:"Mappings as code."`
+	Ocsf        ocsfCmd        `cmd:"" name:"ocsf" help:"What is known of OCSF."`
 	Replay      replayCmd      `cmd:"" help:"Read the stream again from a position and evaluate the rules on it."`
 	Alerts      alertsCmd      `cmd:"" help:"Alerts: list, show, acknowledge, close."`
 	Deadletters deadlettersCmd `cmd:"" help:"Events that could not be used, with their reasons."`
