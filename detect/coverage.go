@@ -18,6 +18,9 @@ func FilledBy(layouts *ocsf.Layouts) func(class, path string) bool {
 	note = func(l *ocsf.Layout, prefix string) {
 		for i := range l.Len() {
 			info := l.Info(i)
+			if info.Open {
+				continue
+			}
 			filled[prefix+info.Path] = true
 			parent := info.Path[:strings.LastIndexByte(info.Path, '.')+1]
 			// Finish fills the caption of an id and the id of a caption, the

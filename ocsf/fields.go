@@ -99,6 +99,10 @@ func (p *finishPlan) only(in []bool) *finishPlan {
 	q.datetimes = keep(p.datetimes, func(d [2]int) bool { return in[d[0]] })
 	q.marks = keep(p.marks, func(m mark) bool { return in[m.slot] })
 	q.constants = keep(p.constants, func(c constant) bool { return in[c.slot] })
+	q.needs = nil
+	for _, n := range p.needs {
+		q.needs = append(q.needs, profileNeed{n.profile, keep(n.slots, func(i int) bool { return in[i] })})
+	}
 	q.defaults = nil
 	for _, d := range p.defaults {
 		if in[d.id] {

@@ -2,6 +2,7 @@ package ocsf
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -35,6 +36,7 @@ type finishPlan struct {
 	rows     []int // slots with rows that have something to finish
 	profiles []profileMark
 	rowMarks []int // slots with rows that have profiles
+	paths    []string
 
 	// The rest is for class layouts only.
 	activityID, typeUID, typeName int
@@ -42,6 +44,7 @@ type finishPlan struct {
 	datetimes                     [][2]int // time slot, datetime slot
 	marks                         []mark
 	profileSlot, observables      int
+	needs                         []profileNeed
 	activityNames                 map[int64]string // type_name by activity_id
 }
 
@@ -79,6 +82,14 @@ type constant struct {
 type profileMark struct {
 	slot    int
 	profile string
+	path    string
+	attr    *Attr
+}
+
+// A profileNeed is an attribute of the class that a profile requires.
+type profileNeed struct {
+	profile string
+	slots   []int // its own, or those below it
 }
 
 // unmarked are observable types that would say nothing: every flow has two
@@ -169,6 +180,7 @@ func (l *Layout) objectAt(prefix string) *Object {
 func (l *Layout) planFinish() *finishPlan {
 	p := &finishPlan{profileSlot: -1, observables: -1}
 	for i, s := range l.slots {
+		p.paths = append(p.paths, s.Path)
 		parent := parentOf(s.Path)
 		if s.Attr.Enum != nil && s.Attr.Sibling != "" {
 			// The priority of incidents in 1.1.0 is a number beside a number.
@@ -189,7 +201,7 @@ func (l *Layout) planFinish() *finishPlan {
 			}
 		}
 		if profiles := l.profilesOf(s.Path); profiles != nil {
-			p.profiles = append(p.profiles, profileMark{i, profiles[0]})
+			p.profiles = append(p.profiles, profileMark{i, profiles[0], s.Path, s.Attr})
 		}
 	}
 	if l.Class != nil {
@@ -275,6 +287,15 @@ func (l *Layout) planClass(p *finishPlan) {
 			if dt := l.Slot(s.Path + "_dt"); dt >= 0 {
 				p.datetimes = append(p.datetimes, [2]int{i, dt})
 			}
+		}
+	}
+	for _, a := range c.Attrs {
+		if a.Requirement == Required && len(a.Profiles) > 0 && a.Enum == nil {
+			slots := l.under(a.Name+".", -1)
+			if i := l.Slot(a.Name); i >= 0 {
+				slots = append(slots, i)
+			}
+			p.needs = append(p.needs, profileNeed{a.Profiles[0], slots})
 		}
 	}
 	p.marks = l.marks("")
@@ -398,7 +419,14 @@ func (p *finishPlan) finishProfiles(e *Event) {
 		list.Items = append(list.Items, own.Items...)
 	}
 	p.addProfiles(e.Slots, list)
+	for _, n := range p.needs {
+		if has(list, n.profile) && !anyHas(e.Slots, n.slots) {
+			p.withoutProfile(e, e.Slots, n.profile, "")
+			list.Items = slices.DeleteFunc(list.Items, func(v Value) bool { return v.s == n.profile })
+		}
+	}
 	if len(list.Items) == 0 {
+		e.Slots[p.profileSlot] = Value{}
 		return
 	}
 	slices.SortFunc(list.Items, func(a, b Value) int { return strings.Compare(a.s, b.s) })
@@ -408,7 +436,7 @@ func (p *finishPlan) finishProfiles(e *Event) {
 func (p *finishPlan) addProfiles(s []Value, list *List) {
 	for i := range p.profiles {
 		m := &p.profiles[i]
-		if s[m.slot].Has() && !slices.ContainsFunc(list.Items, func(v Value) bool { return v.s == m.profile }) {
+		if s[m.slot].Has() && !has(list, m.profile) {
 			list.Items = append(list.Items, TextValue(m.profile))
 		}
 	}
@@ -418,6 +446,40 @@ func (p *finishPlan) addProfiles(s []Value, list *List) {
 			rows.Row.finish.addProfiles(rows.At(r), list)
 		}
 	}
+}
+
+func has(list *List, profile string) bool {
+	for i := range list.Items {
+		if list.Items[i].s == profile {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutProfile gives the attributes of a profile to unmapped: the event lacks
+// what that requires, so it cannot be with the profile.
+func (p *finishPlan) withoutProfile(e *Event, s []Value, profile, path string) {
+	for i := range p.profiles {
+		if m := &p.profiles[i]; m.profile == profile && s[m.slot].Has() {
+			e.AddUnmapped(path+m.path, s[m.slot].text(m.attr))
+			s[m.slot] = Value{}
+		}
+	}
+	for _, i := range p.rowMarks {
+		rows := s[i].List()
+		for r := range rows.Len() {
+			rows.Row.finish.withoutProfile(e, rows.At(r), profile, path+p.paths[i]+"["+strconv.Itoa(r)+"].")
+		}
+	}
+}
+
+// text is a value as unmapped holds it.
+func (v *Value) text(a *Attr) string {
+	if v.k == Text {
+		return v.s
+	}
+	return string(a.appendValue(nil, v))
 }
 
 // The slots of a row of observables, in the order of addFinishSlots.

@@ -179,9 +179,10 @@ func TestFinishKeepsSharedLists(t *testing.T) {
 	}
 }
 
-// TestFinishRowProfiles holds that attributes in rows bring their profile.
+// TestFinishRowProfiles holds that attributes in rows bring their profile, and
+// go to unmapped where the event lacks what the profile requires.
 func TestFinishRowProfiles(t *testing.T) {
-	l := layoutOf(t, "detection_finding", "resources/region", "resources/name")
+	l := layoutOf(t, "detection_finding", "cloud.provider", "resources/region", "resources/name")
 	e := &Event{}
 	e.Reset(l)
 	addRow(e, "resources", "name", TextValue("bucket"))
@@ -190,10 +191,21 @@ func TestFinishRowProfiles(t *testing.T) {
 		t.Errorf("profiles %v without region", got)
 	}
 	e.Reset(l)
+	e.Slots[l.Slot("cloud.provider")] = TextValue("AWS")
 	addRow(e, "resources", "region", TextValue("ap-northeast-1"))
 	Finish(e)
 	if got := texts(e.Get("metadata.profiles").List()); !slices.Equal(got, []string{"cloud"}) {
 		t.Errorf("profiles %v", got)
+	}
+	e.Reset(l)
+	addRow(e, "resources", "name", TextValue("bucket"))
+	addRow(e, "resources", "region", TextValue("ap-northeast-1"))
+	Finish(e)
+	if got := texts(e.Get("metadata.profiles").List()); len(got) != 0 {
+		t.Errorf("profiles %v without the cloud that theirs requires", got)
+	}
+	if want := []Pair{{"resources[1].region", "ap-northeast-1"}}; !slices.Equal(e.Unmapped, want) {
+		t.Errorf("unmapped %v, want %v", e.Unmapped, want)
 	}
 }
 

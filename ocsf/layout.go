@@ -35,6 +35,9 @@ type SlotInfo struct {
 	Attr *Attr
 	// Rows lays out the elements of an array of objects; else nil.
 	Rows *Layout
+	// Open says that nobody names the path: it is there for events that come
+	// as OCSF.
+	Open bool
 }
 
 // A PathError says why a path is not one of the layout.
@@ -77,6 +80,9 @@ func (l *Layout) Slot(path string) int {
 // *PathError. Adding a new path to a frozen layout is a bug and panics.
 func (l *Layout) Add(path string) (int, error) {
 	if i, ok := l.byPath[path]; ok {
+		if !l.frozen {
+			l.slots[i].Open = false
+		}
 		return i, nil
 	}
 	a, err := l.Resolve(path)
@@ -93,6 +99,18 @@ func (l *Layout) Add(path string) (int, error) {
 	l.slots = append(l.slots, s)
 	l.byPath[path] = len(l.slots) - 1
 	return len(l.slots) - 1, nil
+}
+
+// AddOpen is Add for a slot that is Open as long as nobody else adds it.
+func (l *Layout) AddOpen(path string) (int, error) {
+	if i, ok := l.byPath[path]; ok {
+		return i, nil
+	}
+	i, err := l.Add(path)
+	if err == nil {
+		l.slots[i].Open = true
+	}
+	return i, err
 }
 
 // Resolve returns the attribute at the end of path, which must be a value or

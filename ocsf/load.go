@@ -128,7 +128,7 @@ func (l *loader) fill(o *Object, f facts.Object) error {
 }
 
 func newEnum(items []facts.EnumItem) *Enum {
-	e := &Enum{byID: map[int64]int{}, byKey: map[string]int{}}
+	e := &Enum{byID: map[int64]int{}, byKey: map[string]int{}, byText: map[string]int{}}
 	for i, item := range items {
 		ei := EnumItem{ID: -1, Key: item[0], Caption: item[1]}
 		if id, err := strconv.ParseInt(item[0], 10, 64); err == nil {
@@ -137,6 +137,11 @@ func newEnum(items []facts.EnumItem) *Enum {
 		}
 		e.byKey[item[0]] = i
 		e.Items = append(e.Items, ei)
+		for _, text := range []string{item[0], item[1], strings.ToLower(item[1]), strings.ToUpper(item[1])} {
+			if _, ok := e.byText[text]; !ok {
+				e.byText[text] = i
+			}
+		}
 	}
 	return e
 }
@@ -150,6 +155,15 @@ func (e *Enum) ByCaption(caption string) (EnumItem, bool) {
 		}
 	}
 	return EnumItem{}, false
+}
+
+// Find returns the item with this key or caption; upper and lower case are the
+// same in a caption.
+func (e *Enum) Find(text string) (EnumItem, bool) {
+	if i, ok := e.byText[text]; ok {
+		return e.Items[i], true
+	}
+	return e.ByCaption(text)
 }
 
 // ByKey returns the item with this key: a number in decimal, or a word.

@@ -133,6 +133,8 @@ type Enum struct {
 	Items []EnumItem
 	byID  map[int64]int
 	byKey map[string]int
+	// byText finds a key, and a caption in the usual cases.
+	byText map[string]int
 }
 
 // An EnumItem is one value of an Enum. For string enums Key is the value and

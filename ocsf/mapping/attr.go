@@ -140,36 +140,23 @@ func (t *target) otherText(v *expr.RawValue) (string, bool) {
 // An enumIndex finds the value of an enum by id or caption.
 type enumIndex struct {
 	enum  *ocsf.Enum
-	words bool // a string enum
 	other bool // has 99
-	byKey map[string]ocsf.Value
 }
 
 func newEnumIndex(e *ocsf.Enum) *enumIndex {
-	x := &enumIndex{enum: e, byKey: map[string]ocsf.Value{}}
-	for _, i := range e.Items {
-		v := ocsf.IntValue(i.ID)
-		if i.ID == -1 && i.Key != "-1" {
-			v, x.words = ocsf.TextValue(i.Key), true
-		}
-		x.other = x.other || i.ID == 99
-		for _, k := range []string{i.Key, i.Caption, strings.ToLower(i.Caption), strings.ToUpper(i.Caption)} {
-			if _, ok := x.byKey[k]; !ok {
-				x.byKey[k] = v
-			}
-		}
-	}
-	return x
+	_, other := e.Caption(99)
+	return &enumIndex{e, other}
 }
 
 func (x *enumIndex) find(s string) (ocsf.Value, bool) {
-	if v, ok := x.byKey[s]; ok {
-		return v, true
+	i, ok := x.enum.Find(s)
+	switch {
+	case !ok:
+		return ocsf.Value{}, false
+	case i.ID == -1 && i.Key != "-1": // an enum of texts
+		return ocsf.TextValue(i.Key), true
 	}
-	if i, ok := x.enum.ByCaption(s); ok {
-		return x.byKey[i.Key], true
-	}
-	return ocsf.Value{}, false
+	return ocsf.IntValue(i.ID), true
 }
 
 // near are the captions, for a problem's suggestion.

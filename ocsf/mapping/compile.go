@@ -110,7 +110,11 @@ func (l *loader) compile(f *file) *Mapping {
 	}
 	c.products()
 	c.head()
-	c.entries()
+	if f.keys["ocsf"] != nil {
+		c.natives()
+	} else {
+		c.entries()
+	}
 	c.cases()
 	c.reach(c.m.entries)
 	c.unused()

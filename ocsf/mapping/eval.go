@@ -298,9 +298,9 @@ func (c *compiler) once(e *expr.RawExpr, value valueFn) valueFn {
 			r.memos = append(r.memos, memo{})
 		}
 		m := &r.memos[at]
-		if m.event != r.event {
+		if m.event != r.event+1 { // a memo that was never used has 0
 			m.value = value(r)
-			m.event = r.event
+			m.event = r.event + 1
 		}
 		return m.value
 	}

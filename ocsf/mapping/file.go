@@ -27,7 +27,7 @@ type file struct {
 
 // The keys of a file, of a product, an entry, an each and a case.
 var (
-	fileKeys    = []string{"source", "products", "accepts", "split", "include", "zone", "uid", "time", "drop", "hash", "tables", "events", "cases"}
+	fileKeys    = []string{"source", "ocsf", "products", "accepts", "split", "include", "zone", "uid", "time", "drop", "hash", "tables", "events", "cases"}
 	productKeys = []string{"vendor_name", "name", "version", "feature", "uid"}
 	entryKeys   = []string{"when", "product", "class", "activity", "set", "each"}
 	eachKeys    = []string{"path", "in", "as", "when", "set"}

@@ -328,13 +328,16 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		}
 	}
 	rows := map[string][2]ocsf.Value{}
-	probe := &run{m: c.m}
+	probe, slots := &run{m: c.m}, make([]ocsf.Value, c.layout.Len())
 	for k, row := range x.Table.Rows {
 		v, ok := row[x.Name]
 		if !ok {
 			continue
 		}
-		slots := make([]ocsf.Value, c.layout.Len())
+		slots[t.slot] = ocsf.Value{}
+		if t.text >= 0 {
+			slots[t.text] = ocsf.Value{}
+		}
 		if other, ok := t.otherText(&v); ok {
 			rows[k] = [2]ocsf.Value{ocsf.IntValue(99), ocsf.TextValue(other)}
 			continue

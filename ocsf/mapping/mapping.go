@@ -67,6 +67,7 @@ type Mapping struct {
 	head     head
 	entries  []*entry
 	dispatch dispatch
+	native   *native // of events that are OCSF already; entries is empty then
 }
 
 // A Case is one test of a mapping: an input and what must come of it. Paths

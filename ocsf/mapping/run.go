@@ -101,6 +101,14 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 	r.parsed, r.uses = r.parsed[:0], r.uses[:0]
 	r.vars.Doc, r.vars.VarName, r.vars.Var = r.doc, "", expr.RawValue{}
 	r.vars.Meta = expr.RawMeta{Source: ev.Source, UID: ev.UID, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received}
+	if m.native != nil {
+		e, err := m.nativeEvent(r, ev)
+		if err != nil {
+			return st.dead(Invalid, err)
+		}
+		r.close(e)
+		return nil
+	}
 	var missing lacking
 	for i := m.dispatch.first(r, 0); i >= 0; i = m.dispatch.first(r, i+1) {
 		e := m.entries[i]
@@ -116,9 +124,7 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 		if missing.err != nil {
 			st.FellThrough++
 		}
-		r.unmapped()
-		ocsf.Finish(out)
-		st.count(e, out)
+		r.close(e)
 		return nil
 	}
 	if missing.err == nil {
@@ -127,10 +133,15 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 	if err := r.rescue(&missing, ev); err != nil {
 		return st.dead(Invalid, err)
 	}
-	r.unmapped()
-	ocsf.Finish(out)
-	st.count(missing.entry.rescue.entry, out)
+	r.close(missing.entry.rescue.entry)
 	return nil
+}
+
+// close adds to an event what follows from it.
+func (r *run) close(e *entry) {
+	r.unmapped()
+	ocsf.Finish(r.out)
+	r.stats.count(e, r.out)
 }
 
 // fill makes the event of an entry. The error says what the class requires
@@ -178,7 +189,7 @@ func (r *run) base(e *entry, ev *nagare.Event, slots []ocsf.Value) {
 	if timeOf := r.m.time; timeOf != nil && !slots[b.time].Has() {
 		r.pending = r.pending[:0]
 		v := timeOf(r)
-		if s, ok := v.Scalar(); ok {
+		if s, ok := v.Scalar(); ok && !slots[b.original].Has() {
 			slots[b.original] = ocsf.TextValue(clip(s, 256))
 		}
 		if b.when.put(r, slots, &v) {
@@ -231,6 +242,9 @@ func (r *run) unmapped() {
 		if len(s) > maxUnmappedValue {
 			s = clip(s, maxUnmappedValue)
 			r.stats.Truncated++
+		}
+		if r.m.native != nil {
+			key = strings.TrimPrefix(key, "unmapped.") // it was there before
 		}
 		r.out.AddUnmapped(key, s)
 		return true
