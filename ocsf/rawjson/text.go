@@ -237,17 +237,32 @@ const hex = "0123456789abcdef"
 // plainText returns the first index from i on of a byte that a JSON text
 // cannot hold as it is, or that is not ASCII, eight bytes at a time.
 func plainText(s string, i int) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		q := w ^ 0x2222222222222222
-		e := w ^ 0x5c5c5c5c5c5c5c5c
-		if m := (((q - ones) &^ q) | ((e - ones) &^ e) | ((w - 0x2020202020202020) &^ w) | w) & tops; m != 0 {
+		if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	if i < len(b) && len(b) >= 8 {
+		// The last eight bytes, some of which were looked at before.
+		m := special(binary.LittleEndian.Uint64(b[len(b)-8:]))
+		if m == 0 {
+			return len(b)
+		}
+		if at := len(b) - 8 + bits.TrailingZeros64(m)>>3; at >= i {
+			return at
 		}
 	}
 	for ; i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' && b[i] < utf8.RuneSelf; i++ {
 	}
 	return i
+}
+
+// special has the top bit of each byte of w set that is a quote, a backslash, a
+// control character or not ASCII. Above the lowest of them it may have others.
+func special(w uint64) uint64 {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	q := w ^ 0x2222222222222222
+	e := w ^ 0x5c5c5c5c5c5c5c5c
+	return (((q - ones) &^ q) | ((e - ones) &^ e) | ((w - 0x2020202020202020) &^ w) | w) & tops
 }
