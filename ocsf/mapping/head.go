@@ -86,6 +86,8 @@ func (c *compiler) wantElements(x *expr.RawExpr) {
 
 // read parses a body, or only the paths that are asked for.
 func (r *run) read(body []byte, pick bool) error {
+	r.event++ // what was computed of the one before is of no use
+	r.parsed = r.parsed[:0]
 	if pick {
 		return r.doc.Pick(body)
 	}
@@ -318,7 +320,7 @@ func (h *Head) Detect(body []byte) (source string, ok bool) {
 		}
 		r := h.run(m, HeadMeta{})
 		bodies, err := r.split(body)
-		if err != nil || len(bodies) == 0 || r.doc.Parse(bodies[0]) != nil {
+		if err != nil || len(bodies) == 0 || r.read(bodies[0], false) != nil {
 			continue
 		}
 		if m.head.accepts(r) == yes {

@@ -122,6 +122,21 @@ func TestDetect(t *testing.T) {
 
 // Whatever is sent: the head gives JSON back, and its undropped events are
 // bytes of the delivery.
+// What the head computes of an event is of that event.
+func TestHeadForgetsTheEventBefore(t *testing.T) {
+	set := loadText(t, headFile("split: raw.list\nuid: raw.id.split(\":\")[1]\ntime: json(raw.j).at"))
+	h := set.Head(mapping.Options{})
+	events, err := h.Split("t", []byte(`{"list":[{"id":"a:1","j":"{\"at\":1783040523}"},{"id":"a:2","j":"{\"at\":1783040524}"}]}`), mapping.HeadMeta{})
+	if err != nil || len(events) != 2 {
+		t.Fatal(events, err)
+	}
+	for i, e := range events {
+		if e.UID != fmt.Sprint(i+1) || e.Time.Unix() != int64(1783040523+i) {
+			t.Errorf("event %d has the uid %q and the time %s", i, e.UID, e.Time)
+		}
+	}
+}
+
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte(`{"records":[{"id":1,"a":{"secret":"s","x":"y"}},2,null,[3]]}`))
 	f.Add([]byte(`[{"id":"x"}]`))
