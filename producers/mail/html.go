@@ -49,7 +49,10 @@ func htmlText(s string, n int) string {
 					out.WriteByte('\n')
 				}
 			case "td", "th":
-				write(&out, " ")
+				// A row of a table is "name | value".
+				if t := out.String(); kind == html.StartTagToken && t != "" && t[len(t)-1] != '\n' && !strings.HasSuffix(t, "| ") {
+					write(&out, " | ")
+				}
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"path"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ import (
 
 	"nagare/producers"
 )
+
+// moreThanOneFrom is a problem that matters to trust.
+const moreThanOneFrom = "more than one From"
 
 // Limits of a mail; the size is intake's. Beyond them only its header is read.
 const (
@@ -39,30 +43,43 @@ const (
 	keepProblems    = 20
 )
 
-// Adapter is the line of mails in the table of adapters. It leaves JSON to
+// Adapter is the line of mails in the table of adapters. It reads mails, and
+// what Amazon SES says of those that it received. It leaves other JSON to
 // intake: mails that were read before.
 func Adapter() producers.Adapter {
 	return producers.Adapter{
 		Wants: func(in producers.Input) bool {
 			text := bytes.TrimLeft(in.Body, " \t\r\n")
-			return len(text) > 0 && text[0] != '{' && text[0] != '['
+			return len(text) > 0 && (text[0] != '{' && text[0] != '[' || isSES(text))
 		},
 		Read: func(_ context.Context, in producers.Input, emit func(producers.Item) error) error {
+			if path.Base(in.Name) == setupObject {
+				return nil
+			}
+			if text := bytes.TrimLeft(in.Body, " \t\r\n"); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+				return readJSON(text, emit)
+			}
 			m := Read(in.Body)
 			if len(m.Headers) == 0 {
 				return &producers.Refusal{Reason: producers.ReasonBadMail, Err: errors.New("no header")}
 			}
-			var body bytes.Buffer
-			e := json.NewEncoder(&body)
-			e.SetEscapeHTML(false)
-			if err := e.Encode(m); err != nil {
+			body, err := m.json()
+			if err != nil {
 				return &producers.Refusal{Reason: producers.ReasonBadMail, Err: err}
 			}
 			// The raw bytes name the mail: a Message-ID is missing from a third
 			// of odd mails, and a sender may write the same one twice.
-			return emit(producers.Item{Body: bytes.TrimSpace(body.Bytes()), UID: m.RawSHA256})
+			return emit(producers.Item{Body: body, UID: m.RawSHA256})
 		},
 	}
+}
+
+func (m *Mail) json() ([]byte, error) {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	err := e.Encode(m)
+	return bytes.TrimSpace(body.Bytes()), err
 }
 
 // A Mail is what we know of a mail. A field that it lacks is left out.
@@ -79,12 +96,30 @@ type Mail struct {
 	HTMLText    string            `json:"html_text,omitempty"`
 	Headers     map[string]string `json:"headers"` // by lower-case name; repeated ones one a line
 	Attachments []Attachment      `json:"attachments,omitempty"`
-	// Auth is empty: a mail cannot vouch for itself.
-	Auth      struct{} `json:"auth"`
-	Size      int      `json:"size"`
-	RawSHA256 string   `json:"raw_sha256"`
+	// Auth is empty for a file: a mail cannot vouch for itself.
+	Auth      Auth   `json:"auth"`
+	Size      int    `json:"size,omitempty"`
+	RawSHA256 string `json:"raw_sha256,omitempty"`
+	// What subject and text name, for mappings to pick from.
+	Fields []Field  `json:"fields,omitempty"`
+	IPs    []string `json:"ips,omitempty"`
+	Emails []string `json:"emails,omitempty"`
+	CVEs   []string `json:"cves,omitempty"`
+	Times  []string `json:"times,omitempty"`
+	// SES is set for what Amazon SES received.
+	SES *SES `json:"ses,omitempty"`
 	// Problems say what was odd or could not be read.
 	Problems []string `json:"problems,omitempty"`
+}
+
+// Auth is what the service that received the mail found: pass, fail, gray and
+// the like. Only an adapter fills it.
+type Auth struct {
+	SPF   string `json:"spf,omitempty"`
+	DKIM  string `json:"dkim,omitempty"`
+	DMARC string `json:"dmarc,omitempty"`
+	// AlignedDomain is the domain of From, when the sender was shown to own it.
+	AlignedDomain string `json:"aligned_domain,omitempty"`
 }
 
 // An Attachment is a part of a mail that is not its text.
@@ -224,7 +259,7 @@ func (m *Mail) fill(env *enmime.Envelope) {
 	if from := addresses(env, "From"); len(from) > 0 {
 		m.From, m.FromName = strings.ToLower(from[0].Address), line(from[0].Name)
 		if len(from) > 1 {
-			m.problem("more than one From")
+			m.problem(moreThanOneFrom)
 		}
 		if at := strings.LastIndexByte(m.From, '@'); at >= 0 {
 			m.FromDomain = m.From[at+1:]
@@ -233,7 +268,7 @@ func (m *Mail) fill(env *enmime.Envelope) {
 		m.problem("no address in From")
 	}
 	if len(env.GetHeaderValues("From")) > 1 {
-		m.problem("more than one From")
+		m.problem(moreThanOneFrom)
 	}
 	m.To, m.CC = list(env, "To"), list(env, "Cc")
 	if t, ok := date(m.Headers["date"]); ok {
@@ -248,6 +283,7 @@ func (m *Mail) fill(env *enmime.Envelope) {
 	if strings.TrimSpace(m.Text) == "" {
 		m.Text = m.HTMLText
 	}
+	m.extract()
 	for _, parts := range [][]*enmime.Part{env.Attachments, env.Inlines, env.OtherParts} {
 		for _, p := range parts {
 			if len(m.Attachments) == keepAttachments {

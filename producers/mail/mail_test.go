@@ -43,6 +43,7 @@ func TestRead(t *testing.T) {
 		Text: "ユーザー: sato@example.co.jp", HTMLText: "ユーザー: sato [https://evil.example/x] cloud.example",
 		Attachments: []Attachment{{Name: "list.csv", Type: "text/csv", Size: 3, SHA256: "eaf6a6d9dc0efb4fa3d8b73c4a2d5fdc8d0ef7a2d1d14f8fb1bd4f1c0f0dd6a1"}},
 		Headers:     got.Headers, RawSHA256: got.RawSHA256, Size: len(notice),
+		Fields: []Field{{"ユーザー", "sato@example.co.jp"}}, Emails: []string{"sato@example.co.jp"},
 	}
 	want.Attachments[0].SHA256 = got.Attachments[0].SHA256
 	if diff := cmp.Diff(want, got); diff != "" {
