@@ -264,6 +264,7 @@ func TestDetect(t *testing.T) {
 	for name, source := range map[string]string{
 		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "entra/signins.jsonl": "entra", "entra/audits.jsonl": "entra", "entra/directory_audits.json": "entra", "entra/log_analytics.jsonl": "entra",
 		"entra/risks.jsonl": "entra", "entra/graph_calls.jsonl": "entra", "entra/provisioning.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
+		"defender/tables.jsonl": "defender", "defender/PT1H.jsonl": "defender", "defender/rows.json": "defender", "defender/rows.jsonl": "defender", "defender/graph.json": "defender", "defender/alerts.jsonl": "defender", "defender/mail.jsonl": "defender",
 		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
 		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty", "securityhub/findings.jsonl": "securityhub", "gcp/audit.jsonl": "gcp", "gcp/wrapped.jsonl": "gcp",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory", "directory/reports.json": "directory", "directory/downloads.jsonl": "directory", "directory/roster.jsonl": "directory",
