@@ -16,6 +16,7 @@ import (
 // that would not be valid any more goes to unmapped too, but for one that the
 // class requires: what that lacks is filled with Unknown.
 type Downgrade struct {
+	to    *Schema
 	plans map[*Layout]*downgradePlan
 }
 
@@ -41,7 +42,7 @@ func NewDowngrade(from *Layouts, to *Schema) (*Downgrade, error) {
 		return nil, fmt.Errorf("ocsf: OCSF %s has no base event", to.Version)
 	}
 	layouts := NewLayouts(to)
-	d := &Downgrade{plans: map[*Layout]*downgradePlan{}}
+	d := &Downgrade{to: to, plans: map[*Layout]*downgradePlan{}}
 	for _, l := range from.Used() {
 		p := &downgradePlan{}
 		if c, ok := to.Class(l.Class.Name); ok && c.UID == l.Class.UID {
@@ -62,6 +63,9 @@ func NewDowngrade(from *Layouts, to *Schema) (*Downgrade, error) {
 	}
 	return d, nil
 }
+
+// Schema is the older schema.
+func (d *Downgrade) Schema() *Schema { return d.to }
 
 // Convert makes out of in, finished. It appends to dst what is still not
 // valid. in stays as it is; out shares its texts.

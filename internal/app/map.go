@@ -23,7 +23,10 @@ type MapOptions struct {
 	Source  string
 	Summary bool
 	Format  string
-	Files   []string
+	// OCSF is the version to bring events down to, as a lake of that version
+	// gets them; "" leaves them as rules see them.
+	OCSF  string
+	Files []string
 	// Out gets the events or the summary, Problems what is wrong with them.
 	Out, Problems io.Writer
 }
@@ -108,11 +111,15 @@ func Map(ctx context.Context, o Options, m MapOptions) error {
 			return unknownSource(c, m.Source)
 		}
 	}
+	down, err := c.downgradeTo(m.OCSF)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriterSize(m.Out, 1<<20)
 	l := listing{columns: []string{"file", "source", "events", "valid", "invalid", "last resort", "unmapped fields", "dead", "MB/s", "classes", "unknown", "unconverted"}}
 	var bad int64
 	for _, name := range m.Files {
-		r := &mapRun{core: c, opts: m, file: name, out: out, sum: newSummary(name, m.Source)}
+		r := &mapRun{core: c, opts: m, down: down, file: name, out: out, sum: newSummary(name, m.Source)}
 		if err := r.run(ctx); err != nil {
 			return err
 		}
@@ -165,6 +172,7 @@ func counts(m map[string]int64) string {
 type mapRun struct {
 	core *core
 	opts MapOptions
+	down *ocsf.Downgrade // nil leaves events as they are
 	file string
 	out  *bufio.Writer
 	sum  mapSummary
@@ -172,6 +180,7 @@ type mapRun struct {
 	sniffer  *mapping.Head // tells the source of an event that has none
 	scratch  mapping.Scratch
 	event    ocsf.Event
+	older    ocsf.Event // after the downgrade
 	line     []byte
 	problems []ocsf.Problem
 	sources  map[string]bool
@@ -278,8 +287,14 @@ func (r *mapRun) one(ev *nagare.Event) error {
 		r.dead(ev, reason, text)
 		return nil
 	}
-	r.sum.Classes[r.event.Class().Name]++
-	r.problems = ocsf.Validate(&r.event, r.problems[:0])
+	e := &r.event
+	if r.down != nil {
+		e = &r.older
+		r.problems = r.down.Convert(&r.event, e, r.problems[:0])
+	} else {
+		r.problems = ocsf.Validate(e, r.problems[:0])
+	}
+	r.sum.Classes[e.Class().Name]++
 	if len(r.problems) > 0 {
 		r.sum.Invalid++
 		if !r.opts.Summary {
@@ -293,7 +308,7 @@ func (r *mapRun) one(ev *nagare.Event) error {
 	if r.opts.Summary {
 		return nil
 	}
-	r.line = append(r.event.AppendJSON(r.line[:0]), '\n')
+	r.line = append(e.AppendJSON(r.line[:0]), '\n')
 	_, err := r.out.Write(r.line)
 	return err
 }

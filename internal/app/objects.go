@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"nagare/consumers/compact"
 	"nagare/internal/blob"
@@ -24,12 +26,26 @@ func (c *core) lakeTarget() (*ocsf.Schema, *ocsf.Downgrade, error) {
 	if c.config.Lake.OCSF == ocsf.Version {
 		return c.layouts.Schema, nil, nil
 	}
-	schema, err := ocsf.Load(c.config.Lake.OCSF)
+	down, err := c.downgradeTo(c.config.Lake.OCSF)
 	if err != nil {
-		return nil, nil, &Usage{err}
+		return nil, nil, err
 	}
-	down, err := ocsf.NewDowngrade(c.layouts, schema)
-	return schema, down, err
+	return down.Schema(), down, nil
+}
+
+// downgradeTo is how events come down to a version; nil if they are of it.
+func (c *core) downgradeTo(version string) (*ocsf.Downgrade, error) {
+	if version == "" || version == ocsf.Version {
+		return nil, nil
+	}
+	if !slices.Contains(ocsf.Versions, version) {
+		return nil, usagef("OCSF %q is not built in; there are %s", version, strings.Join(ocsf.Versions, " and "))
+	}
+	schema, err := ocsf.Load(version)
+	if err != nil {
+		return nil, err
+	}
+	return ocsf.NewDowngrade(c.layouts, schema)
 }
 
 // claimLake refuses a lake that is written in another version of OCSF.
