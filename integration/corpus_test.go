@@ -53,10 +53,11 @@ var corpus = []folder{
 	{dir: "microsoft_graph_alerts", source: "defender", classes: map[string]int{"detection_finding": 2}},
 	// Sign-ins, and changes of the directory.
 	{dir: "entra_signin", source: "entra", classes: map[string]int{"authentication": 15, "account_change": 4, "user_access": 2, "entity_management": 5, "api_activity": 1}, made: true},
+	// Most have one id.
+	{dir: "m365_audit", source: "m365", classes: map[string]int{"api_activity": 13}, made: true},
 	{dir: "entra_audit", source: "entra", classes: map[string]int{"user_access": 1, "entity_management": 1}},
-	// Two have every key in lower case.
-	{dir: "aws_cloudtrail", source: "cloudtrail", classes: map[string]int{"api_activity": 440, "authentication": 30, "account_change": 20, "base_event": 2}, suspect: 9, made: true},
-	{dir: "aws_cloudtrail_s3objects", source: "cloudtrail", classes: map[string]int{"api_activity": 1990, "authentication": 32, "account_change": 20}},
+	{dir: "aws_cloudtrail", source: "cloudtrail", classes: map[string]int{"api_activity": 430, "authentication": 30, "account_change": 30}, suspect: 9, made: true},
+	{dir: "aws_cloudtrail_s3objects", source: "cloudtrail", classes: map[string]int{"api_activity": 1960, "authentication": 32, "account_change": 50}},
 	// One is the log of a database.
 	{dir: "aws_cloudtrail_eventbridge", source: "cloudtrail", classes: map[string]int{"api_activity": 27, "account_change": 1, "base_event": 1}, suspect: 6, made: true},
 	{dir: "aws_cloudtrail_lookupevents", source: "cloudtrail", classes: map[string]int{"api_activity": 3}},
@@ -69,10 +70,20 @@ var corpus = []folder{
 	// Two rows of tests have nothing but an operation.
 	{dir: "gcp_audit", source: "gcp", classes: map[string]int{"api_activity": 74, "account_change": 2, "user_access": 8, "entity_management": 7, "group_management": 2, "base_event": 2}, suspect: 20, made: true},
 	{dir: "aws_guardduty", source: "guardduty", classes: map[string]int{"detection_finding": 4}, made: true},
+	// Four are tests of rules with hardly a field.
+	{dir: "google_workspace", source: "google", classes: map[string]int{"api_activity": 31, "entity_management": 12, "account_change": 9, "authentication": 5}, suspect: 20, made: true},
+	{dir: "github_audit", source: "github", classes: map[string]int{"entity_management": 36, "api_activity": 8, "user_access": 3, "group_management": 2, "detection_finding": 1}, suspect: 22, made: true},
+	{dir: "github_webhook", source: "github", classes: map[string]int{"api_activity": 41}, suspect: 39, made: true},
+	// The lines of syslog within Logstash's JSON.
+	{dir: "github_syslog", source: "github", classes: map[string]int{"entity_management": 5, "account_change": 1, "api_activity": 1, "user_access": 1}, suspect: 3, made: true},
+	{dir: "slack_audit", source: "slack", classes: map[string]int{"entity_management": 5, "account_change": 3, "api_activity": 5, "user_access": 3, "detection_finding": 2, "authentication": 1}, suspect: 7, made: true},
+	{dir: "onepassword", source: "onepassword", classes: map[string]int{"api_activity": 2}, made: true},
 	// Quotes inside of quotes cannot be mended.
 	{dir: "datadog_webhook_synthetic", source: "datadog", classes: map[string]int{"detection_finding": 7}, dead: map[string]int{"not-json": 1}, suspect: 3},
 	// One file has no header at all.
 	{dir: "mail_mime", source: "mail", classes: map[string]int{"detection_finding": 181}, dead: map[string]int{"bad-mail": 1}, suspect: 63},
+	// Two notifications, and the same two in an envelope.
+	{dir: "ses_notification_synthetic", source: "mail", classes: map[string]int{"detection_finding": 4}},
 	// A list of users, a honeypot's log, and an export of chats.
 	{dir: "csv_manual", source: "directory", classes: map[string]int{"user_inventory": 4, "base_event": 278}},
 	{dir: "csv_synthetic_jp", source: "directory", classes: map[string]int{"user_inventory": 30}},
@@ -263,9 +274,12 @@ func TestDetect(t *testing.T) {
 	head := set.Head(mapping.Options{})
 	for name, source := range map[string]string{
 		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "entra/signins.jsonl": "entra", "entra/audits.jsonl": "entra", "entra/directory_audits.json": "entra", "entra/log_analytics.jsonl": "entra",
-		"entra/risks.jsonl": "entra", "entra/graph_calls.jsonl": "entra", "entra/provisioning.json": "entra", "cloudtrail/sign_ins.json": "cloudtrail", "defender/odd.json": "defender",
+		"entra/risks.jsonl": "entra", "entra/graph_calls.jsonl": "entra", "entra/provisioning.json": "entra", "m365/files.jsonl": "m365", "m365/rows.jsonl": "m365", "m365/query.json": "m365", "m365/lower_case.jsonl": "m365",
+		"cloudtrail/sign_ins.json": "cloudtrail", "cloudtrail/more.jsonl": "cloudtrail", "defender/odd.json": "defender",
 		"defender/tables.jsonl": "defender", "defender/PT1H.jsonl": "defender", "defender/rows.json": "defender", "defender/rows.jsonl": "defender", "defender/graph.json": "defender", "defender/alerts.jsonl": "defender", "defender/mail.jsonl": "defender",
-		"mail/google.json": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
+		"google/login.json": "google", "google/flat.jsonl": "google", "google/alerts.json": "google", "github/audit.jsonl": "github", "github/syslog.jsonl": "github", "github/alerts.jsonl": "github",
+		"github/webhooks.jsonl": "github", "slack/entries.json": "slack", "onepassword/signins.json": "onepassword", "onepassword/usages.json": "onepassword", "onepassword/audit.json": "onepassword",
+		"mail/google.json": "mail", "mail/ses.jsonl": "mail", "mail/accounts.jsonl": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
 		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty", "securityhub/findings.jsonl": "securityhub", "gcp/audit.jsonl": "gcp", "gcp/wrapped.jsonl": "gcp",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory", "directory/reports.json": "directory", "directory/downloads.jsonl": "directory", "directory/roster.jsonl": "directory",
 		"datadog/incident.jsonl": "datadog", "datadog/archive.jsonl": "datadog", "datadog/audit.jsonl": "datadog", "datadog/api_signals.json": "datadog",
