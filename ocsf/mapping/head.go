@@ -122,13 +122,14 @@ type Options struct {
 
 // A Head splits deliveries into events. It is for one goroutine.
 type Head struct {
-	set  *Set
-	opts Options
-	runs map[*Mapping]*run
+	set      *Set
+	opts     Options
+	runs     map[*Mapping]*run
+	detected string // the source that Detect found last
 }
 
 // Head returns a new Head of the set.
-func (s *Set) Head(opts Options) *Head { return &Head{s, opts, map[*Mapping]*run{}} }
+func (s *Set) Head(opts Options) *Head { return &Head{set: s, opts: opts, runs: map[*Mapping]*run{}} }
 
 func (h *Head) run(m *Mapping, meta HeadMeta) *run {
 	r := h.runs[m]
@@ -310,22 +311,27 @@ func appendEdited(dst []byte, d *rawjson.Doc, i int32, edits map[int32]string, t
 	return append(dst, '}')
 }
 
-// Detect says which source an unlabelled delivery is of: the first, by name,
-// whose accepts is true for the first event its split makes of it.
+// Detect says which source an unlabelled delivery is of: the one before, if
+// its accepts is true for the first event its split makes of it; else the first
+// by name of which that is so.
 func (h *Head) Detect(body []byte) (source string, ok bool) {
+	if h.detected != "" && h.accepts(h.set.bySource[h.detected], body) {
+		return h.detected, true
+	}
 	for _, name := range h.set.sources {
-		m := h.set.bySource[name]
-		if m.head.accepts == nil {
-			continue
-		}
-		r := h.run(m, HeadMeta{})
-		bodies, err := r.split(body)
-		if err != nil || len(bodies) == 0 || r.read(bodies[0], false) != nil {
-			continue
-		}
-		if m.head.accepts(r) == yes {
+		if h.accepts(h.set.bySource[name], body) {
+			h.detected = name
 			return name, true
 		}
 	}
 	return "", false
+}
+
+func (h *Head) accepts(m *Mapping, body []byte) bool {
+	if m.head.accepts == nil {
+		return false
+	}
+	r := h.run(m, HeadMeta{})
+	bodies, err := r.split(body)
+	return err == nil && len(bodies) > 0 && r.read(bodies[0], false) == nil && m.head.accepts(r) == yes
 }
