@@ -26,6 +26,8 @@ type Raw struct {
 	tables map[string]*Table
 	vars   []string
 
+	compiled map[string]*RawExpr // by scope and text
+
 	// ParseTime reads the text of a time: by a layout of package time, or as
 	// it comes when layout is "". Without a zone of its own it is in zone;
 	// that of the file when zone is nil.
@@ -134,7 +136,7 @@ func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	for _, v := range vars {
 		opts = append(opts, cel.Variable(v, cel.DynType))
 	}
-	r := &Raw{tables: tables, vars: vars, Used: map[string]bool{}}
+	r := &Raw{tables: tables, vars: vars, Used: map[string]bool{}, compiled: map[string]*RawExpr{}}
 	opts = append(opts, rawFunctions(r)...)
 	env, err := cel.NewCustomEnv(append([]cel.EnvOption{cel.StdLib()}, opts...)...)
 	if err != nil {
@@ -153,8 +155,57 @@ type Issue struct {
 	Code string
 }
 
-// Compile checks an expression and brings it into the shapes a caller runs.
+// Compile checks an expression and brings it into the shapes a caller runs,
+// which must not change it: an expression that stands in a file many times is
+// compiled once.
 func (r *Raw) Compile(text string) (*RawExpr, []Issue) {
+	if x := plainPath(text); x != nil {
+		return x, nil
+	}
+	key := r.Scope + " " + text
+	if x := r.compiled[key]; x != nil {
+		return x, nil
+	}
+	x, found := r.compile(text)
+	if len(found) == 0 {
+		r.compiled[key] = x
+	}
+	return x, found
+}
+
+// plainPath compiles what most expressions are, raw.a.b, without the parser;
+// nil for others.
+func plainPath(text string) *RawExpr {
+	rest, ok := strings.CutPrefix(text, "raw.")
+	if !ok {
+		return nil
+	}
+	x := &RawExpr{Op: OpPath, Var: "raw", Type: RawAny, Line: 1, Column: 4 + strings.LastIndexByte(rest, '.') + 1}
+	for _, name := range strings.Split(rest, ".") {
+		if !plainName(name) || celWords[name] {
+			return nil
+		}
+		x.Steps = append(x.Steps, Step{Name: name})
+	}
+	return x
+}
+
+func plainName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !(c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || i > 0 && c >= '0' && c <= '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// celWords are no names in CEL.
+var celWords = map[string]bool{"true": true, "false": true, "null": true, "in": true, "as": true, "break": true, "const": true, "continue": true,
+	"else": true, "for": true, "function": true, "if": true, "import": true, "let": true, "loop": true, "package": true, "namespace": true,
+	"return": true, "var": true, "void": true, "while": true}
+
+func (r *Raw) compile(text string) (*RawExpr, []Issue) {
 	parsed, iss := r.env.Parse(text)
 	if iss.Err() != nil {
 		return nil, issues(iss)

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -95,6 +96,25 @@ func TestRawIssuesHaveAPlace(t *testing.T) {
 		got := found[0]
 		if got.Line != want.Line || got.Column != want.Column || !strings.Contains(got.Message, want.Message) || got.Suggestion != want.Suggestion {
 			t.Errorf("%s: got %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+// What is compiled without the parser is what the parser makes of it.
+func TestPlainPaths(t *testing.T) {
+	raw, err := NewRaw(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"raw.a", "raw.a.b_c.D9", "raw.a.in", "raw.for", "raw.a.", "raw.9", "raw.a[0]", "raw. a", "raw.a.?b", "raw"} {
+		want, wantIssues := raw.compile(text)
+		got, issues := raw.Compile(text)
+		if len(issues) != len(wantIssues) {
+			t.Errorf("%s: %v, the parser says %v", text, issues, wantIssues)
+			continue
+		}
+		if len(issues) == 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, the parser says %+v", text, got, want)
 		}
 	}
 }
