@@ -4,7 +4,7 @@ N ?= 20
 FUZZTIME ?= 30s
 export CGO_ENABLED = 1
 
-.PHONY: build run demo test check proof crash bench fuzz
+.PHONY: build run demo test check proof crash bench corpus fuzz
 
 build: ## bin/nagare
 	go build -trimpath -ldflags "-s -w" -o bin/nagare ./cmd/nagare
@@ -31,6 +31,9 @@ crash: build ## make crash N=1000
 
 bench: ## results go to docs/measured.md by hand
 	go test -run '^$$' -bench . -benchmem ./...
+
+corpus: build ## what becomes of ../shared/data, folder by folder
+	go run ./integration/corpus -nagare bin/nagare
 
 fuzz: ## every fuzz target, FUZZTIME each
 	integration/fuzz.sh $(FUZZTIME)

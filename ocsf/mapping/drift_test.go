@@ -167,14 +167,17 @@ func (d *drift) delivery(body []byte) {
 	}
 	whole := len(body) <= 32<<10
 	for _, p := range placesOf(d.t, body) {
+		// Every change once for every path; for a path in another class, and
+		// once more in the same, some of them.
 		key := class + p.path
-		if d.seen[key]++; d.seen[key] > 2 || testing.Short() && d.seen[key] > 1 {
+		d.seen[p.path]++
+		if d.seen[key]++; d.seen[key] > 2 || (testing.Short() || !whole) && d.seen[p.path] > 1 {
 			continue
 		}
-		if !whole && d.seen[key] > 1 {
-			continue
-		}
-		for _, c := range changes {
+		for i, c := range changes {
+			if d.seen[p.path] > 1 && (i+d.seen[p.path])%5 != 0 {
+				continue
+			}
 			changed := slices.Concat(body[:p.start], []byte(c.value), body[p.end:])
 			events, err := d.head.Split(d.m.Name, changed, mapping.HeadMeta{Received: received})
 			// A split that knows its deliveries by a field takes one that it

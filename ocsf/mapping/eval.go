@@ -216,6 +216,8 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			for _, p := range parts {
 				if e := p(r); e.Has() {
 					list = append(list, e)
+				} else {
+					r.gaps++
 				}
 			}
 			return expr.ListValue(list)

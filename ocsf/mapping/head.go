@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -175,9 +176,11 @@ func (r *run) split(body []byte) ([][]byte, error) {
 	root := expr.NodeValue(r.doc, 0)
 	var v expr.RawValue
 	if r.m.head.split != nil {
-		r.pending = r.pending[:0]
-		if v = r.m.head.split(r); !v.Has() {
-			return nil, fmt.Errorf("split finds no events")
+		r.pending, r.gaps = r.pending[:0], 0
+		// An empty list is no events; one whose only element is absent is a
+		// delivery that split does not understand.
+		if v = r.m.head.split(r); !v.Has() || v.Kind == expr.RawList && len(v.Elements()) == 0 && r.gaps > 0 {
+			return nil, errors.New("split finds no events")
 		}
 	} else if v = root; !root.Has() {
 		return [][]byte{body}, nil

@@ -448,3 +448,36 @@ func TestScratchKeepsNothing(t *testing.T) {
 		}
 	}
 }
+
+// An object that is left out gives all of its fields back, those of the rows
+// in it too.
+func TestRowsOfAnObjectThatIsLeftOut(t *testing.T) {
+	set := loadText(t, `
+source: t
+products: {p: {vendor_name: V, name: N}}
+time: raw.at
+events:
+  - class: detection_finding
+    activity: Create
+    set:
+      finding_info: {uid: "'u'", title: "'t'"}
+    each:
+      path: evidences
+      in: raw.list
+      as: x
+      set:
+        file:
+          name: x.name
+          type: "'Regular File'"
+          signature:
+            algorithm: "'Authenticode'"
+            certificate: {subject: x.subject, issuer: x.issuer, serial_number: x.serial, fingerprints: [{algorithm: "'SHA-1'", value: x.print}]}
+`)
+	out := normalize(t, set, `{"at":"2026-07-03T00:00:00Z","list":[{"name":"a","subject":"s","issuer":"i","serial":"1","print":"p1"},{"name":"b","subject":"s","print":"p2"}]}`)
+	if got := get(out, "unmapped"); got != `{"list[1].print":"p2","list[1].subject":"s"}` {
+		t.Errorf("unmapped is %s", got)
+	}
+	if got := get(out, "evidences.0.file.signature.certificate.fingerprints.0.value"); got != `"p1"` {
+		t.Errorf("the fingerprint is %s", got)
+	}
+}

@@ -386,7 +386,7 @@ func (r *run) graftRows(g *rowGraft, k int32, slots []ocsf.Value) {
 			return
 		}
 		for i := from; i < len(r.uses); i++ {
-			r.uses[i].slot = -1
+			r.uses[i].slot = int32(g.slot)
 		}
 	})
 	if list.Len() > 0 {

@@ -73,7 +73,7 @@ func (p *rowPlan) fill(r *run, slots []ocsf.Value) {
 		return
 	}
 	for i := from; i < len(r.uses); i++ {
-		r.uses[i].slot = -1
+		r.uses[i].slot = int32(p.slot)
 	}
 	slots[p.slot] = ocsf.ListValue(list)
 }

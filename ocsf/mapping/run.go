@@ -28,6 +28,7 @@ type run struct {
 	out   *ocsf.Event
 	stats *Stats
 
+	gaps    int     // elements that lists were to have and that were absent
 	pending []int32 // nodes that the value at hand was made of
 	uses    []use   // what went into slots so far
 	present []bool  // for settle
@@ -37,7 +38,8 @@ type run struct {
 	buf     []byte
 }
 
-// A use is one node whose value went into a slot; slot is -1 in rows.
+// A use is one node whose value went into a slot: in rows, into that of their
+// list, once the row is done.
 type use struct{ slot, node int32 }
 
 // A parsedText is a text that json() read, kept while the event lasts.
