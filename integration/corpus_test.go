@@ -53,6 +53,8 @@ var corpus = []folder{
 	{dir: "microsoft_graph_alerts", source: "defender", classes: map[string]int{"detection_finding": 2}},
 	// Sign-ins, and changes of the directory.
 	{dir: "entra_signin", source: "entra", classes: map[string]int{"authentication": 15, "account_change": 4, "user_access": 2, "entity_management": 5, "api_activity": 1}, made: true},
+	// Two are recommendations.
+	{dir: "azure_activity", source: "azure", classes: map[string]int{"api_activity": 122, "base_event": 2}},
 	// Most have one id.
 	{dir: "m365_audit", source: "m365", classes: map[string]int{"api_activity": 13}, made: true},
 	{dir: "entra_audit", source: "entra", classes: map[string]int{"user_access": 1, "entity_management": 1}},
@@ -275,6 +277,7 @@ func TestDetect(t *testing.T) {
 	for name, source := range map[string]string{
 		"okta/sign_on.json": "okta", "entra/graph.json": "entra", "entra/signins.jsonl": "entra", "entra/audits.jsonl": "entra", "entra/directory_audits.json": "entra", "entra/log_analytics.jsonl": "entra",
 		"entra/risks.jsonl": "entra", "entra/graph_calls.jsonl": "entra", "entra/provisioning.json": "entra", "m365/files.jsonl": "m365", "m365/rows.jsonl": "m365", "m365/query.json": "m365", "m365/lower_case.jsonl": "m365",
+		"azure/requests.jsonl": "azure", "azure/records.json": "azure", "azure/list.json": "azure", "azure/event_grid.jsonl": "azure", "azure/library.jsonl": "azure", "azure/data.jsonl": "azure",
 		"cloudtrail/sign_ins.json": "cloudtrail", "cloudtrail/more.jsonl": "cloudtrail", "defender/odd.json": "defender",
 		"defender/tables.jsonl": "defender", "defender/PT1H.jsonl": "defender", "defender/rows.json": "defender", "defender/rows.jsonl": "defender", "defender/graph.json": "defender", "defender/alerts.jsonl": "defender", "defender/mail.jsonl": "defender",
 		"google/login.json": "google", "google/flat.jsonl": "google", "google/alerts.json": "google", "github/audit.jsonl": "github", "github/syslog.jsonl": "github", "github/alerts.jsonl": "github",
