@@ -481,3 +481,37 @@ events:
 		t.Errorf("the fingerprint is %s", got)
 	}
 }
+
+// What stands in a set itself goes before what << brings in, path by path,
+// dotted or nested, and of several merges the first goes first.
+func TestMerges(t *testing.T) {
+	set := loadText(t, `
+source: t
+products: {p: {vendor_name: V, name: N}}
+time: raw.at
+events:
+  - when: raw.kind == "one"
+    class: authentication
+    activity: Logon
+    set: &common
+      user: {name: raw.a, uid: raw.b}
+      service.name: "'common'"
+      status: "'Success'"
+      auth_factors: [{factor_type: "'Password'"}]
+  - class: authentication
+    activity: Logon
+    set:
+      <<: [{service: {name: "'first'"}, message: "'first'"}, *common]
+      user.name: raw.c
+      status_id: 2
+      auth_factors: [{factor_type: "'OTP'"}]
+`)
+	out := normalize(t, set, `{"at":"2026-07-03T00:00:00Z","a":"a","b":"b","c":"c"}`)
+	for path, want := range map[string]string{
+		"user": `{"name":"c","uid":"b"}`, "service.name": `"first"`, "message": `"first"`, "status": `"Failure"`, "auth_factors.0.factor_type": `"OTP"`, "auth_factors.1": "",
+	} {
+		if got := get(out, path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+}
