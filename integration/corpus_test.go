@@ -282,7 +282,7 @@ func TestDetect(t *testing.T) {
 		"defender/tables.jsonl": "defender", "defender/PT1H.jsonl": "defender", "defender/rows.json": "defender", "defender/rows.jsonl": "defender", "defender/graph.json": "defender", "defender/alerts.jsonl": "defender", "defender/mail.jsonl": "defender",
 		"google/login.json": "google", "google/flat.jsonl": "google", "google/alerts.json": "google", "github/audit.jsonl": "github", "github/syslog.jsonl": "github", "github/alerts.jsonl": "github",
 		"github/webhooks.jsonl": "github", "slack/entries.json": "slack", "onepassword/signins.json": "onepassword", "onepassword/usages.json": "onepassword", "onepassword/audit.json": "onepassword",
-		"mail/google.json": "mail", "mail/ses.jsonl": "mail", "mail/accounts.jsonl": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
+		"mail/google.json": "mail", "mail/ses.jsonl": "mail", "mail/unread.jsonl": "mail", "mail/accounts.jsonl": "mail", "datadog/signal.json": "datadog", "datadog/monitor.json": "datadog", "datadog/default_payload.json": "datadog",
 		"vpcflow/rows.jsonl": "vpcflow", "waf/requests.jsonl": "waf", "route53/queries.jsonl": "route53", "guardduty/findings.jsonl": "guardduty", "securityhub/findings.jsonl": "securityhub", "gcp/audit.jsonl": "gcp", "gcp/wrapped.jsonl": "gcp",
 		"directory/graph.jsonl": "directory", "directory/google.jsonl": "directory", "directory/okta.jsonl": "directory", "directory/reports.json": "directory", "directory/downloads.jsonl": "directory", "directory/roster.jsonl": "directory",
 		"datadog/incident.jsonl": "datadog", "datadog/archive.jsonl": "datadog", "datadog/audit.jsonl": "datadog", "datadog/api_signals.json": "datadog",
