@@ -123,11 +123,14 @@ func unfold(args ...ref.Val) ref.Val {
 		dst = append(dst, '}')
 	}
 	place := 0
-	if l, ok := d.Child(object, string(list)); ok && d.Nodes[l].Kind == rawjson.Array {
+	switch l, ok := d.Child(object, string(list)); {
+	case ok && d.Nodes[l].Kind == rawjson.Array:
 		for e := range children(d, l) {
 			row(e, place)
 			place++
 		}
+	case ok && d.Nodes[l].Kind == rawjson.Object:
+		row(l, 0) // a list of one
 	}
 	if len(dst) == 1 {
 		row(-1, 0)
