@@ -11,5 +11,12 @@ echo "-- cases of mappings and rules"
 bin/nagare mappings test --format table
 bin/nagare rules test --format table
 
+echo "-- validators that are not ours, on golden files and the corpus"
+if command -v python3 >/dev/null; then
+	python3 integration/ocsf/crosscheck.py bin/nagare --pip
+else
+	echo "skipped: python3 is not here"
+fi
+
 echo "-- ten kills under load"
 NAGARE_KILLS=10 go test ./integration -run 'TestKills$' -count=1 -v
