@@ -53,6 +53,7 @@ var folders = []struct{ dir, source string }{
 type summary struct {
 	File       string           `json:"file"`
 	Source     string           `json:"source"`
+	Sources    map[string]int64 `json:"sources"`
 	Events     int64            `json:"events"`
 	Classes    map[string]int64 `json:"classes"`
 	Valid      int64            `json:"valid"`
@@ -105,9 +106,7 @@ func run(out io.Writer, nagare, data string) error {
 		// Of events without a source the right one is found.
 		var right int64
 		for _, s := range alone {
-			if s.Source == f.source {
-				right += s.Valid
-			}
+			right += s.Sources[f.source]
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%.1f\t%s\t%s\n", f.dir, f.source, t.events, percent(t.valid, t.mapped()), percent(t.mapped()-t.classes["base_event"], t.mapped()),
 			counts(t.dead, 9), float64(t.bytes)/1e6/max(t.seconds, 1e-9), percent(right, t.mapped()), counts(t.unknown, 4))

@@ -33,8 +33,10 @@ type MapOptions struct {
 
 // A mapSummary is what map --summary says of a file.
 type mapSummary struct {
-	File       string           `json:"file"`
-	Source     string           `json:"source"`
+	File   string `json:"file"`
+	Source string `json:"source"`
+	// Sources counts events by source, where they were recognised.
+	Sources    map[string]int64 `json:"sources"`
 	Events     int64            `json:"events"`
 	Classes    map[string]int64 `json:"classes"`
 	Valid      int64            `json:"valid"`
@@ -83,7 +85,7 @@ func (s *mapSummary) add(st *mapping.Stats, mapped *int64) {
 }
 
 func newSummary(file, source string) mapSummary {
-	return mapSummary{File: file, Source: source, Classes: map[string]int64{}, Dead: map[string]int64{},
+	return mapSummary{File: file, Source: source, Sources: map[string]int64{}, Classes: map[string]int64{}, Dead: map[string]int64{},
 		Unknown: map[string]int64{}, Unconverted: map[string]int64{}, NotInTable: map[string]int64{}}
 }
 
@@ -184,6 +186,7 @@ type mapRun struct {
 	line     []byte
 	problems []ocsf.Problem
 	sources  map[string]bool
+	guessed  bool // the source is a guess by the file's name
 	number   int
 }
 
@@ -200,7 +203,7 @@ func (r *mapRun) run(ctx context.Context) error {
 		case ".eml":
 			source = "mail"
 		case ".csv":
-			source = "directory"
+			source, r.guessed = "directory", true
 		}
 	}
 	limits := r.core.config.Limits
@@ -275,8 +278,11 @@ func (r *mapRun) one(ev *nagare.Event) error {
 			return nil
 		}
 		ev.Source = source
+	} else if r.guessed {
+		r.better(ev)
 	}
 	r.sources[ev.Source] = true
+	r.sum.Sources[ev.Source]++
 	m, ok := r.core.mappings.Source(ev.Source)
 	if !ok {
 		r.dead(ev, mapping.NoMapping, "")
@@ -311,6 +317,23 @@ func (r *mapRun) one(ev *nagare.Event) error {
 	r.line = append(e.AppendJSON(r.line[:0]), '\n')
 	_, err := r.out.Write(r.line)
 	return err
+}
+
+// better gives a row of a list to the source whose mapping knows its columns,
+// if that is another than the one that its file's name stands for.
+func (r *mapRun) better(ev *nagare.Event) {
+	source, ok := r.sniffer.Detect(ev.Body)
+	if !ok || source == ev.Source {
+		return
+	}
+	events, err := r.sniffer.Split(source, ev.Body, mapping.HeadMeta{Source: source, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received})
+	if err != nil || len(events) != 1 {
+		return
+	}
+	ev.Source, ev.Body = source, events[0].Body
+	if events[0].UID != "" {
+		ev.UID = events[0].UID
+	}
 }
 
 func (r *mapRun) dead(ev *nagare.Event, reason, text string) {
