@@ -25,6 +25,8 @@ const (
 	OpList               // Args
 	OpMap                // Names[i]: Args[i]
 	OpPart               // Args[0] split at Value, of that number Index
+	OpText               // Args[0] as text; Program where that is more than its own
+	OpConcat             // the texts Args one after another; Program for what are no texts
 
 	OpAnd    // Args
 	OpOr     // Args
@@ -286,6 +288,14 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 		if len(args) == 1 {
 			return &RawExpr{Op: OpCall, Name: c.FunctionName(), Args: []*RawExpr{l.expr(args[0])}}
 		}
+	case "string":
+		if len(args) == 1 {
+			if of := l.shape(args[0]); of != nil && of.Op == OpPath {
+				return &RawExpr{Op: OpText, Type: RawText, Args: []*RawExpr{of}, Program: l.program(e).Program}
+			}
+		}
+	case operators.Add:
+		return l.concat(e, args)
 	case "inZone", "timeAs":
 		if t, err := timeCallOf(c); err == nil && t != nil {
 			return &RawExpr{Op: OpCall, Name: c.FunctionName(), Type: RawTime, Zone: t.zone, Value: RawValue{Kind: RawText, Text: t.layout}, Args: []*RawExpr{l.expr(args[0])}}
@@ -304,6 +314,25 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 		return l.affix(c)
 	}
 	return nil
+}
+
+// concat lowers the joining of texts. Numbers and lists have a + too: what they
+// make is left to the program.
+func (l *lowering) concat(e ast.Expr, args []ast.Expr) *RawExpr {
+	x := &RawExpr{Op: OpConcat}
+	for _, a := range args {
+		part := l.shape(a)
+		switch {
+		case part == nil, part.Op > OpConcat, part.Op == OpList, part.Op == OpMap, part.Op == OpConst && part.Value.Kind != RawText:
+			return nil
+		case part.Op == OpConcat:
+			x.Args = append(x.Args, part.Args...)
+		default:
+			x.Args = append(x.Args, part)
+		}
+	}
+	x.Program = l.program(e).Program
+	return x
 }
 
 // compare lowers path == constant, either way round.

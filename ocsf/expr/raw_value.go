@@ -71,6 +71,23 @@ func NodeValue(d *rawjson.Doc, node int32) RawValue {
 // Has says whether there is a value.
 func (v RawValue) Has() bool { return v.Kind != RawAbsent }
 
+// Empty says whether v says nothing: it is absent, an empty text or an empty
+// list.
+func (v *RawValue) Empty() bool {
+	switch v.Kind {
+	case RawAbsent:
+		return true
+	case RawText:
+		return v.Text == ""
+	case RawList:
+		return len(v.Elements()) == 0
+	case RawNode:
+		n := &v.Doc.Nodes[v.Node]
+		return n.Kind == rawjson.Null || n.Kind == rawjson.String && n.End-n.Start == 2 || n.Kind == rawjson.Array && n.Next == v.Node+1
+	}
+	return false
+}
+
 // Scalar is the text of a scalar as it is written: of a number its digits.
 func (v RawValue) Scalar() (string, bool) {
 	switch v.Kind {

@@ -243,14 +243,13 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			s, _, _ = strings.Cut(s, sep)
 			return expr.RawValue{Kind: expr.RawText, Text: s}
 		})
+	case expr.OpText:
+		return c.asText(e)
+	case expr.OpConcat:
+		return c.concat(e)
 	case expr.OpProgram:
 		p := e.Program
-		return func(r *run) expr.RawValue {
-			r.vars.Touched = r.vars.Touched[:0]
-			v := p.Eval(r.vars)
-			r.pendTouched(&v)
-			return v
-		}
+		return func(r *run) expr.RawValue { return r.eval(p) }
 	}
 	cond := c.cond(e)
 	return func(r *run) expr.RawValue {
@@ -262,6 +261,81 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 		}
 		return expr.RawValue{}
 	}
+}
+
+// asText compiles string(path).
+func (c *compiler) asText(e *expr.RawExpr) valueFn {
+	find, program := c.find(e.Args[0]), e.Program
+	return func(r *run) expr.RawValue {
+		v, ok := find(r)
+		if !ok {
+			return expr.RawValue{}
+		}
+		if v.Kind == expr.RawNode {
+			switch n := v.Doc.Nodes[v.Node]; {
+			case n.Kind == rawjson.Number && !isWhole(v.Doc.Literal(v.Node)):
+			case n.Kind < rawjson.Object:
+				r.pend(v)
+				return expr.RawValue{Kind: expr.RawText, Text: v.Doc.Literal(v.Node)}
+			}
+		}
+		return r.eval(program)
+	}
+}
+
+// isWhole says whether a number is written as CEL writes it.
+func isWhole(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !(c >= '0' && c <= '9' || c == '-' && i == 0) {
+			return false
+		}
+	}
+	return len(s) < 19 && s != "-0"
+}
+
+// concat compiles the joining of texts.
+func (c *compiler) concat(e *expr.RawExpr) valueFn {
+	var parts []valueFn
+	for _, a := range e.Args {
+		parts = append(parts, c.value(a))
+	}
+	program := e.Program
+	return func(r *run) expr.RawValue {
+		had := len(r.pending)
+		dst := r.joined[:0]
+		r.joined = nil // a part may be joined too
+		for _, p := range parts {
+			v := p(r)
+			had = min(had, len(r.pending)) // a part of a text leaves nothing pending
+			s, ok := textOf(&v)
+			if !ok {
+				r.pending, r.joined = r.pending[:had], dst
+				if !v.Has() {
+					return v
+				}
+				return r.eval(program)
+			}
+			dst = append(dst, s...)
+		}
+		r.joined = dst
+		text := r.doc.Keep(dst)
+		made := r.pending[:had]
+		for _, i := range r.pending[had:] {
+			if madeOf(text, r.doc.Literal(i)) {
+				made = append(made, i)
+			}
+		}
+		r.pending = made
+		return expr.RawValue{Kind: expr.RawText, Text: text}
+	}
+}
+
+// eval runs a program and notes what it read.
+func (r *run) eval(p *expr.RawProgram) expr.RawValue {
+	r.vars.Touched = r.vars.Touched[:0]
+	v := p.Eval(r.vars)
+	r.pendTouched(&v)
+	return v
 }
 
 // A memo is what an expression gave for the event at hand.

@@ -225,7 +225,8 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		v := value(r)
 		if t.put(r, slots, &v) {
 			r.usePending(int32(t.slot))
-		} else if s, ok := v.Scalar(); v.Has() && !(ok && s == "") { // "" is how a file says nothing
+		} else if !v.Empty() { // "" and [] are how a file says nothing
+			s, _ := v.Scalar()
 			r.stats.unconverted(t, s)
 		} else if !v.Has() && x.Op == expr.OpCall && len(r.pending) > 0 { // a time that is none
 			r.stats.unconverted(t, r.doc.Literal(r.pending[0]))

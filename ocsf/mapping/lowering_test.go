@@ -20,6 +20,8 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		t.Fatal(err)
 	}
 	values := []string{
+		`raw.s + "|" + raw.c`, `raw.s + raw.n`, `raw.n + raw.n`, `raw.l + raw.l`, `raw.f + raw.f2`, `"a" + raw.s + string(raw.n)`, `raw.s + string(raw.f)`,
+		`string(raw.n)`, `string(raw.f)`, `string(raw.f2)`, `string(raw.b)`, `string(raw.s)`, `string(raw.o)`, `string(raw.missing)`, `raw.s + raw.c.split(":")[1]`, `raw.s + meta.source`, `raw.s + v`, `raw.s + raw.missing`,
 		`raw.s`, `raw.n`, `raw.f`, `raw.b`, `raw.o`, `raw.l`, `raw.o.s`, `raw.?o.?s.orValue("d")`, `raw.?q.?s.orValue("d")`, `raw.?z.orValue(raw.s)`, `raw.?o.?z.orValue(raw.?o.?s.orValue("e"))`,
 		`raw["odd name"]`, `raw["odd name"].x`, `raw.l[0]`, `raw.l[1].k`, `raw.l[7].k`, `raw.l[0].k`, `raw.s.k`, `raw.z`, `raw.z.k`, `raw.q.k`,
 		`raw.m.filter(x, x.k == "b")[0].v`, `raw.m.filter(x, x.k == "b")[1].v`, `raw.m.filter(x, x.k in ["c", "b"])[0].v`, `raw.m.filter(x, x.k == 3)[0].v`, `raw.m.filter(x, x.k == "no")[0].v`, `raw.m.filter(x, x.k == "b")[?0].?v.orValue("d")`, `raw.m.filter(x, x.k == "no")[?0].?v.orValue("d")`,

@@ -36,6 +36,7 @@ type run struct {
 	memos   []memo
 	event   uint64 // its number, for memos
 	buf     []byte
+	joined  []byte // for concat
 }
 
 // A use is one node whose value went into a slot: in rows, into that of their
@@ -281,10 +282,16 @@ func (r *run) pendTouched(v *expr.RawValue) {
 		text = string(v.AppendJSON(nil))
 	}
 	for _, i := range r.vars.Touched {
-		if s := r.doc.Literal(i); s == text || len(s) >= 4 && strings.Contains(text, s) {
+		if madeOf(text, r.doc.Literal(i)) {
 			r.pending = append(r.pending, i)
 		}
 	}
+}
+
+// madeOf says whether a text that an expression made has a field's text in it:
+// in short ones that may be chance.
+func madeOf(text, field string) bool {
+	return field == text || len(field) >= 4 && strings.Contains(text, field)
 }
 
 // usePending notes that the pending nodes went into a slot.
