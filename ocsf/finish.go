@@ -430,6 +430,7 @@ func (p *finishPlan) finishProfiles(e *Event) {
 		return
 	}
 	slices.SortFunc(list.Items, func(a, b Value) int { return strings.Compare(a.s, b.s) })
+	list.Items = slices.CompactFunc(list.Items, func(a, b Value) bool { return a.s == b.s })
 	e.Slots[p.profileSlot] = ListValue(list)
 }
 

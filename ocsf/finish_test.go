@@ -267,3 +267,17 @@ func checkNames(t *testing.T, object string, a *Attr) {
 		names[name] = item.Caption
 	}
 }
+
+// TestFinishListsProfilesOnce holds that what a source lists twice is listed
+// once.
+func TestFinishListsProfilesOnce(t *testing.T) {
+	l := layoutOf(t, "authentication", "cloud.provider")
+	e := &Event{}
+	e.Reset(l)
+	e.Slots[l.Slot("metadata.profiles")] = ListValue(&List{Items: []Value{TextValue("cloud"), TextValue("host"), TextValue("cloud")}})
+	e.Slots[l.Slot("cloud.provider")] = TextValue("AWS")
+	Finish(e)
+	if got := texts(e.Get("metadata.profiles").List()); !slices.Equal(got, []string{"cloud", "host"}) {
+		t.Errorf("profiles %v", got)
+	}
+}

@@ -23,6 +23,9 @@ INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)
 MAX_STRING = 65535
 
+# Texts that stand for no value.
+NOTHING = {"-", "null", "none", "n/a", "undefined", "unknown", "(null)", "nil"}
+
 # No factor but three kinds could satisfy it (OCSF 1.2 to 1.4).
 WAIVED = {("auth_factor", "just_one")}
 
@@ -122,6 +125,7 @@ class Event:
         attrs = o["attributes"]
         if not value and path:
             self.warn("empty", path, "is an empty object")
+        captions = {a["sibling"] for a in attrs.values() if a.get("sibling")}
         for name, v in value.items():
             at = f"{path}.{name}" if path else name
             if name not in attrs:
@@ -133,6 +137,8 @@ class Event:
             if "@deprecated" in a:
                 self.warn("deprecated", at, "is deprecated")
             self.attribute(a, v, at)
+            if name not in captions and isinstance(v, str) and v.lower() in NOTHING and not at.startswith("observables"):
+                self.warn("value", at, f"{v!r} says nothing")
         for name, a in attrs.items():
             if a["requirement"] == "required" and name not in value and self.applies(a):
                 self.error("required", f"{path}.{name}" if path else name, "is required and missing")
@@ -224,8 +230,6 @@ class Event:
             self.warn("empty", path, "is empty text")
         elif v != v.strip():
             self.warn("text", path, "begins or ends with space")
-        if v.lower() in ("-", "null", "none", "n/a", "undefined", "unknown") and not path.endswith(("_name", "status", "severity", "type", "name", "level", "risk_level")):
-            self.warn("value", path, f"{v!r} says nothing")
         if name == "ip_t":
             try:
                 ip = ipaddress.ip_address(v)
