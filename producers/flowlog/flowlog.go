@@ -138,7 +138,7 @@ func (r *reader) line(line []byte, uid string, number int) error {
 	r.dead = 0
 	out := append(make([]byte, 0, len(line)+16*len(keys)), '{')
 	for i, f := range r.fields {
-		if len(f) == 1 && f[0] == '-' || r.repeats(keys, i) {
+		if len(f) == 0 || len(f) == 1 && f[0] == '-' || r.repeats(keys, i) {
 			continue
 		}
 		if len(out) > 1 {
@@ -169,21 +169,30 @@ func (r *reader) repeats(keys [][]byte, i int) bool {
 	return false
 }
 
-// split cuts a row at spaces, or at tabs, as copies have them.
+// split cuts a row at spaces. Copies have tabs, or commas and perhaps quotes; no
+// field of a flow log has any of these in it.
 func (r *reader) split(line []byte) bool {
 	r.fields = r.fields[:0]
-	for len(line) > 0 {
-		i := bytes.IndexAny(line, " \t")
-		if i < 0 {
-			i = len(line)
-		}
-		if i > 0 {
+	if bytes.IndexByte(line, ',') >= 0 && !bytes.ContainsAny(line, " \t") {
+		for f := range bytes.SplitSeq(line, []byte{','}) {
 			if len(r.fields) == maxColumns {
 				return false
 			}
-			r.fields = append(r.fields, line[:i])
+			r.fields = append(r.fields, bytes.Trim(f, `"`))
 		}
-		line = line[min(len(line), i+1):]
+		return true
+	}
+	for start, i := 0, 0; i <= len(line); i++ {
+		if i < len(line) && line[i] != ' ' && line[i] != '\t' {
+			continue
+		}
+		if i > start {
+			if len(r.fields) == maxColumns {
+				return false
+			}
+			r.fields = append(r.fields, line[start:i])
+		}
+		start = i + 1
 	}
 	return true
 }

@@ -57,6 +57,8 @@ func TestRows(t *testing.T) {
 		{"no data", "", "2 123456789012 eni-1 - - - - - - - 1760000000 1760000060 - NODATA", []string{`{"version":"2","account_id":"123456789012","interface_id":"eni-1","start":"1760000000","end":"1760000060","log_status":"NODATA"}`}},
 		{"any order", "", "dstaddr srcaddr flow-direction vpc-id\r\n10.0.0.1 192.0.2.1 ingress vpc-1\r\n", []string{`{"dstaddr":"10.0.0.1","srcaddr":"192.0.2.1","flow_direction":"ingress","vpc_id":"vpc-1"}`}},
 		{"underscores, tabs", "", "account_id\tsrcaddr\n1\t192.0.2.1\n", []string{`{"account_id":"1","srcaddr":"192.0.2.1"}`}},
+		{"commas", "", "\"account_id\",\"srcaddr\",action\n1,,ACCEPT\n\"2\",\"192.0.2.1\",-\n", []string{`{"account_id":"1","action":"ACCEPT"}`, `{"account_id":"2","srcaddr":"192.0.2.1"}`}},
+		{"two spaces", "", "account-id  srcaddr \n 1  192.0.2.1\n", []string{`{"account_id":"1","srcaddr":"192.0.2.1"}`}},
 		{"a field of tomorrow", "", "version srcaddr quantum-state\n11 192.0.2.1 up\n", []string{`{"version":"11","srcaddr":"192.0.2.1","quantum-state":"up"}`}},
 		{"the packet's address", "", "srcaddr dstaddr pkt-srcaddr pkt-dstaddr\n192.0.2.1 10.0.0.1 192.0.2.1 10.0.9.9\n", []string{`{"srcaddr":"192.0.2.1","dstaddr":"10.0.0.1","pkt_dstaddr":"10.0.9.9"}`}},
 		{"two files in one", "", "srcaddr action\n192.0.2.1 ACCEPT\naction srcaddr\nREJECT 192.0.2.2\n", []string{`{"srcaddr":"192.0.2.1","action":"ACCEPT"}`, `{"action":"REJECT","srcaddr":"192.0.2.2"}`}},
