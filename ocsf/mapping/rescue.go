@@ -113,7 +113,11 @@ type Names struct{ m map[string]*int64 }
 // Others is the name under which the rest is counted once a Names is full.
 const Others = "(others)"
 
-const maxNames = 1000
+// maxNames is how many names are counted apart, maxName how long one may be.
+const (
+	maxNames = 1000
+	maxName  = 200
+)
 
 // Add adds to the count of a name.
 func (c *Names) Add(name string, n int64) {
@@ -122,12 +126,14 @@ func (c *Names) Add(name string, n int64) {
 		if c.m == nil {
 			c.m = map[string]*int64{}
 		}
-		if len(c.m) >= maxNames {
+		name = strings.ToValidUTF8(clip(name, maxName), "\ufffd")
+		if p = c.m[name]; p == nil && len(c.m) >= maxNames {
 			name = Others
+			p = c.m[name]
 		}
-		if p = c.m[name]; p == nil {
+		if p == nil {
 			p = new(int64)
-			c.m[strings.Clone(clip(name, 200))] = p
+			c.m[strings.Clone(name)] = p
 		}
 	}
 	*p += n

@@ -225,6 +225,14 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 	n.Add(strings.Repeat("x", 1<<20), 1)
 	m := n.Map()
+	var odd mapping.Names
+	for range 3 {
+		odd.Add(strings.Repeat("é", 1<<10), 1)
+		odd.Add("a\xffb", 1)
+	}
+	if diff := cmp.Diff(map[string]int64{strings.Repeat("é", 100): 3, "a\ufffdb": 3}, odd.Map()); diff != "" {
+		t.Error(diff)
+	}
 	if len(m) != 1001 || m[mapping.Others] != 4001 || m["event-000999"] != 1 {
 		t.Errorf("%d names, %d others", len(m), m[mapping.Others])
 	}
