@@ -68,8 +68,8 @@ func appendNamed(dst []byte, d *rawjson.Doc, list int32) ([]byte, bool) {
 // unfold is unfold(): an object for every element of a list that an object
 // has, with the members of both and the element's place as index. What the
 // object is told once counts for each; where both have a member, the element's
-// stays. The member called pairs is named(). Without elements the object is the
-// only one.
+// stays. The member called pairs is named(). An object in place of the list is
+// one element without an index; without elements the object is the only one.
 func unfold(args ...ref.Val) ref.Val {
 	list, ok1 := args[1].(types.String)
 	pairs, ok2 := args[2].(types.String)
@@ -110,10 +110,12 @@ func unfold(args ...ref.Val) ref.Val {
 					member(k)
 				}
 			}
-			if dst[len(dst)-1] != '{' {
+			if dst[len(dst)-1] != '{' && place >= 0 {
 				dst = append(dst, ',')
 			}
-			dst = strconv.AppendInt(append(dst, `"index":`...), int64(place), 10)
+			if place >= 0 {
+				dst = strconv.AppendInt(append(dst, `"index":`...), int64(place), 10)
+			}
 		} else if element >= 0 {
 			if dst[len(dst)-1] != '{' {
 				dst = append(dst, ',')
@@ -130,7 +132,7 @@ func unfold(args ...ref.Val) ref.Val {
 			place++
 		}
 	case ok && d.Nodes[l].Kind == rawjson.Object:
-		row(l, 0) // a list of one
+		row(l, -1) // one of several, most likely, by somebody who took them apart
 	}
 	if len(dst) == 1 {
 		row(-1, 0)
