@@ -106,7 +106,7 @@ func unfold(args ...ref.Val) ref.Val {
 		}
 		if element >= 0 && d.Nodes[element].Kind == rawjson.Object {
 			for k := range children(d, element) {
-				if d.Name(k) != "index" {
+				if d.Name(k) != "index" || place < 0 {
 					member(k)
 				}
 			}
