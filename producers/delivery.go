@@ -1,6 +1,7 @@
 package producers
 
 import (
+	"bufio"
 	"context"
 	"time"
 
@@ -73,8 +74,8 @@ type Head interface {
 	Split(source string, body []byte, meta mapping.HeadMeta) ([]mapping.HeadEvent, error)
 }
 
-// An Adapter does for a source what JSON and a mapping cannot. Both functions
-// may be nil.
+// An Adapter does for a source what JSON and a mapping cannot. Each of its
+// functions may be nil.
 type Adapter struct {
 	// Wants says, by the first 64 KiB of the content, uncompressed, whether
 	// Read shall have the delivery. Otherwise it is read as JSON.
@@ -83,6 +84,9 @@ type Adapter struct {
 	// memory and time for any input, and stop with emit's error. An error of
 	// its own becomes a dead letter.
 	Read func(ctx context.Context, in Input, emit func(Item) error) error
+	// Stream is Read for deliveries of any size: it gets the text as it comes
+	// and must hold only a part of it. Input.Body is its first 64 KiB.
+	Stream func(ctx context.Context, in Input, r *bufio.Reader, emit func(Item) error) error
 	// Repair is shown text that was meant to be one JSON value and is not. It
 	// returns the value, or false.
 	Repair func(text []byte) ([]byte, bool)

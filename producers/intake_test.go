@@ -1,6 +1,7 @@
 package producers
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -391,6 +392,51 @@ func TestFileUIDsNeedTheWholeFile(t *testing.T) {
 	}
 	if piped.events[0].UID == piped.events[1].UID {
 		t.Error("equal lines of a pipe have one uid")
+	}
+}
+
+// TestStream: an adapter that reads as it goes takes files of any size; what is
+// wrong with the wrapping is the sender's, and what fails beneath is not.
+func TestStream(t *testing.T) {
+	in, events, _ := newTestIntake(Config{Decompressed: 10_000, Adapters: map[string]Adapter{"lines": {
+		Wants: func(in Input) bool { return true },
+		Stream: func(_ context.Context, in Input, r *bufio.Reader, emit func(Item) error) error {
+			for {
+				line, err := r.ReadString('\n')
+				if line != "" {
+					if err := emit(Item{Body: fmt.Appendf(nil, `{"n":%d}`, len(line))}); err != nil {
+						return err
+					}
+				}
+				if err != nil && err != io.EOF {
+					return err
+				}
+				if err != nil {
+					return nil
+				}
+			}
+		},
+	}}})
+	d := Delivery{Source: "lines", Name: "big.log"}
+	if _, err := in.AcceptFile(t.Context(), d, strings.NewReader(strings.Repeat("0123456789\n", 5000)), nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(events.events); n != 5000 {
+		t.Fatalf("%d events", n)
+	}
+	if events.events[0].UID == events.events[1].UID {
+		t.Error("two rows have one uid")
+	}
+	whole := gz(strings.Repeat("0123456789\n", 5000))
+	if _, err := in.AcceptFile(t.Context(), d, strings.NewReader(whole[:len(whole)-8]), nil); err != nil {
+		t.Fatal(err)
+	}
+	if last := events.events[len(events.events)-1]; last.Reason != ReasonBadGzip {
+		t.Errorf("a file that is cut short is %q", last.Reason)
+	}
+	broken := errors.New("the disk is gone")
+	if _, err := in.AcceptFile(t.Context(), d, io.MultiReader(strings.NewReader("a\n"), iotest.ErrReader(broken)), nil); !errors.Is(err, broken) {
+		t.Errorf("error %v, want that of the reader", err)
 	}
 }
 

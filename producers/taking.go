@@ -133,20 +133,17 @@ func (t *taking) split(a Adapter, c *content) error {
 
 // adapt reads what is not JSON.
 func (t *taking) adapt(a Adapter, c *content) error {
-	limit := t.in.cfg.Decompressed
-	if err := t.acquire(); err != nil {
-		return err
-	}
-	body, err := io.ReadAll(io.LimitReader(c, int64(limit)+1))
-	if err != nil {
-		return err
-	}
-	if len(body) > limit {
-		return &Refusal{ReasonTooLarge, fmt.Errorf("more than %d bytes", limit)}
+	read := func(emit func(Item) error) error { return a.Stream(t.ctx, t.input(t.head), c.Reader, emit) }
+	if a.Stream == nil {
+		body, err := t.whole(c)
+		if err != nil {
+			return err
+		}
+		read = func(emit func(Item) error) error { return a.Read(t.ctx, t.input(body), emit) }
 	}
 	number := 0
 	var stopped error
-	err = a.Read(t.ctx, t.input(body), func(item Item) error {
+	err := read(func(item Item) error {
 		number++
 		if item.UID != "" && item.Reason == "" {
 			t.object(piece{text: item.Body, number: number}, item.UID)
@@ -156,14 +153,30 @@ func (t *taking) adapt(a Adapter, c *content) error {
 		stopped = t.ctx.Err()
 		return stopped
 	})
-	if stopped != nil {
+	switch {
+	case stopped != nil:
 		return stopped
+	case c.src.err != nil: // not the sender's fault
+		return c.src.err
 	}
 	var refused *Refusal
 	if err != nil && !errors.As(err, &refused) {
 		return &Refusal{ReasonNotJSON, err}
 	}
 	return err
+}
+
+// whole reads a content of limited size.
+func (t *taking) whole(c *content) ([]byte, error) {
+	limit := t.in.cfg.Decompressed
+	if err := t.acquire(); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(c, int64(limit)+1))
+	if err == nil && len(body) > limit {
+		err = &Refusal{ReasonTooLarge, fmt.Errorf("more than %d bytes", limit)}
+	}
+	return body, err
 }
 
 // acquire waits for the right to hold much text; once is enough for a delivery.

@@ -13,6 +13,7 @@
 package flowlog
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -32,8 +33,11 @@ const ReasonNoHeader = "no-header"
 const (
 	maxColumns = 200     // there are some 60 fields
 	maxLine    = 1 << 20 // a row has some hundred bytes
+	maxValue   = 8 << 20 // a subscription's message has at most 1 MB
 	// After so many bad rows in a row the rest is one dead letter.
 	maxDead = 1000
+	// After so many values that are no JSON it is one too.
+	maxBroken = 100
 )
 
 // Config says what rows cannot say themselves.
@@ -49,9 +53,9 @@ func Adapter(cfg Config) producers.Adapter {
 	format := columns(bytes.Fields([]byte(strings.NewReplacer("${", " ", "}", " ").Replace(cfg.Format))))
 	return producers.Adapter{
 		Wants: func(producers.Input) bool { return true },
-		Read: func(_ context.Context, in producers.Input, emit func(producers.Item) error) error {
+		Stream: func(_ context.Context, _ producers.Input, text *bufio.Reader, emit func(producers.Item) error) error {
 			r := &reader{format: format, emit: emit}
-			return r.delivery(in.Body)
+			return r.delivery(text)
 		},
 	}
 }
@@ -87,23 +91,50 @@ type reader struct {
 	emit   func(producers.Item) error
 }
 
-func (r *reader) delivery(body []byte) error {
-	body = bytes.TrimLeft(body, " \t\r\n\ufeff")
-	if len(body) > 0 && (body[0] == '{' || body[0] == '[') {
-		return r.values(body)
+func (r *reader) delivery(text *bufio.Reader) error {
+	for {
+		c, _, err := text.ReadRune()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case c == '\ufeff' || c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			continue
+		}
+		if err := text.UnreadRune(); err != nil {
+			return err
+		}
+		if c == '{' || c == '[' {
+			return r.values(text)
+		}
+		return r.lines(text)
 	}
-	for n := 1; len(body) > 0; n++ {
-		line := body
-		if i := bytes.IndexByte(body, '\n'); i >= 0 {
-			line, body = body[:i], body[i+1:]
-		} else {
-			body = nil
+}
+
+func (r *reader) lines(text *bufio.Reader) error {
+	var long []byte // the beginning of a line that is longer than the buffer
+	for n := 1; ; {
+		line, err := text.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			long = append(long, line[:min(len(line), maxLine+1-len(long))]...)
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if len(long) > 0 {
+			line = append(long, line[:min(len(line), maxLine+1-len(long))]...)
+			long = long[:0]
 		}
 		if err := r.line(line, "", n); err != nil {
 			return err
 		}
+		if err != nil {
+			return nil
+		}
+		n++
 	}
-	return nil
 }
 
 // line reads one row, or takes it for the header of those below.
@@ -239,27 +270,91 @@ func isDefault(f [][]byte) bool {
 }
 
 // values reads rows that come as JSON. What is none costs its line.
-func (r *reader) values(body []byte) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	for n := 1; ; n++ {
+func (r *reader) values(text *bufio.Reader) error {
+	in := &bounded{r: text}
+	d := json.NewDecoder(in)
+	for n, broken := 1, 0; ; n++ {
 		var v json.RawMessage
+		in.left = maxValue
 		err := d.Decode(&v)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err == nil {
+		case err == nil:
 			if err := r.value(v, n); err != nil {
 				return err
 			}
 			continue
+		case in.err != nil:
+			return in.err // not the sender's
 		}
-		body = bytes.TrimLeft(body[min(int(d.InputOffset()), len(body)):], " \t\r\n")
-		line, rest, _ := bytes.Cut(body, []byte{'\n'})
-		if err := r.bad(line[:min(len(line), maxLine)], producers.ReasonNotJSON, err.Error()); err != nil {
+		// Each costs the reading of a value, so there are not many of them.
+		if broken++; broken > maxBroken {
+			return &producers.Refusal{Reason: producers.ReasonNotJSON, Err: fmt.Errorf("%w; and the %d before it", err, maxBroken)}
+		}
+		rest, err2 := io.ReadAll(d.Buffered())
+		if err2 != nil {
+			return err2
+		}
+		in.back = append(rest, in.back...)
+		line, err2 := in.line()
+		if err := r.bad(line, producers.ReasonNotJSON, err.Error()); err != nil {
 			return err
 		}
-		body = rest
-		d = json.NewDecoder(bytes.NewReader(body))
+		if err2 != nil {
+			return err2
+		}
+		d = json.NewDecoder(in)
+	}
+}
+
+// A bounded reader lets a decoder take no value of more than maxValue bytes,
+// and takes back what it has not used.
+type bounded struct {
+	r    *bufio.Reader
+	back []byte
+	left int
+	err  error
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("a value of more than %d bytes", maxValue)
+	}
+	p = p[:min(len(p), b.left)]
+	if len(b.back) > 0 {
+		n := copy(p, b.back)
+		b.back = b.back[n:]
+		b.left -= n
+		return n, nil
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return n, err
+}
+
+// line takes a line, and the blank ones before it, and returns its beginning.
+func (b *bounded) line() ([]byte, error) {
+	b.back = bytes.TrimLeft(b.back, " \t\r\n")
+	if i := bytes.IndexByte(b.back, '\n'); i >= 0 {
+		line := b.back[:i]
+		b.back = b.back[i+1:]
+		return bytes.TrimSpace(line[:min(len(line), maxLine)]), nil
+	}
+	line := b.back[:min(len(b.back), maxLine)]
+	b.back = nil
+	for {
+		part, err := b.r.ReadSlice('\n')
+		line = append(line, part[:min(len(part), maxLine-len(line))]...)
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			return bytes.TrimSpace(line), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return bytes.TrimSpace(line), err
+		}
 	}
 }
 

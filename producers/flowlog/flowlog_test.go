@@ -1,6 +1,8 @@
 package flowlog
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -15,7 +17,7 @@ import (
 func rows(t testing.TB, cfg Config, body string) []string {
 	t.Helper()
 	var out []string
-	err := Adapter(cfg).Read(t.Context(), producers.Input{Body: []byte(body)}, func(item producers.Item) error {
+	err := Adapter(cfg).Stream(t.Context(), producers.Input{}, bufio.NewReader(strings.NewReader(body)), func(item producers.Item) error {
 		s := string(item.Body)
 		switch {
 		case item.Reason != "":
@@ -95,6 +97,13 @@ func TestBounded(t *testing.T) {
 	if len(got) != maxDead+1 || got[maxDead] != ReasonNoHeader {
 		t.Errorf("%d items, the last %q", len(got), got[len(got)-1])
 	}
+	long := strings.Repeat("x", maxLine+5000)
+	if got := rows(t, Config{}, "srcaddr\n"+long+"\n10.0.0.1\n"); len(got) != 2 || !strings.HasPrefix(got[0], producers.ReasonBadRow) || got[1] != `{"srcaddr":"10.0.0.1"}` {
+		t.Errorf("a line that is too long: %d items", len(got))
+	}
+	if got := rows(t, Config{}, `{"a":"`+strings.Repeat("x", maxValue)+"\"}\n"+`{"srcaddr":"10.0.0.1"}`); len(got) != 2 || !strings.HasPrefix(got[0], producers.ReasonNotJSON) || got[1] != `{"srcaddr":"10.0.0.1"}` {
+		t.Errorf("a value that is too long: %d items", len(got))
+	}
 	if got := rows(t, Config{}, strings.Repeat("x ", maxColumns+1)); len(got) != 1 || !strings.HasPrefix(got[0], producers.ReasonBadRow) {
 		t.Errorf("too many fields: %.50q", got)
 	}
@@ -124,7 +133,7 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := a.Read(b.Context(), producers.Input{Body: body}, func(producers.Item) error { return nil }); err != nil {
+		if err := a.Stream(b.Context(), producers.Input{}, bufio.NewReader(bytes.NewReader(body)), func(producers.Item) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}
