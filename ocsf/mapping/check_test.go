@@ -74,6 +74,8 @@ events:
 		{"wrong caption", "      severity: \"'High'\"", "      severity: \"'Hihg'\"", "\"'Hihg", "wrong-enum", `severity_id has no value "Hihg"`, `did you mean "High"?`},
 		{"wrong id", "      severity: \"'High'\"", "      severity_id: 7", "7", "wrong-enum", "", "one of: "},
 		{"wrong caption in a table", "      status: tables.outcome[raw.result]", "      severity_id: tables.outcome[raw.result]", "[raw", "wrong-enum", `table "outcome" says`, ""},
+		{"wrong caption on one side of a condition", "      severity: \"'High'\"", "      severity: 'raw.a == 1 ? \"High\" : \"Hihg\"'", "\"Hihg", "wrong-enum", `severity_id has no value "Hihg"`, `did you mean "High"?`},
+		{"wrong value where the first is absent", "      is_remote: true", "      is_remote: raw.?remote.orValue(\"maybe\")", "\"maybe", "wrong-value", "is_remote cannot be", ""},
 		{"unknown table", "      status: tables.outcome[raw.result]", "      status: tables.outcomes[raw.result]", ".outcomes", "expression", `no table "outcomes"`, `did you mean "outcome"?`},
 		{"unknown field of a table", "      status: tables.outcome[raw.result]", "      status_code: tables.rows[raw.result].z", ".z", "unknown-field", `no field "z"`, ""},
 		{"field of a table not named", "      status: tables.outcome[raw.result]", "      status_code: tables.rows[raw.result]", "[raw", "unknown-field", "name one", ""},

@@ -200,6 +200,7 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 	if !c.fits(t, n, x) {
 		return nil
 	}
+	c.branches(t, n, x)
 	switch x.Op {
 	case expr.OpConst:
 		return c.constant(t, n, x.Value)
@@ -231,6 +232,35 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		} else if !v.Has() && x.Op == expr.OpCall && len(r.pending) > 0 { // a time that is none
 			r.stats.unconverted(t, r.doc.Literal(r.pending[0]))
 		}
+	}
+}
+
+// branches checks the constants and tables that an expression may give, as if
+// each stood there alone.
+func (c *compiler) branches(t *target, n *yaml.Node, x *expr.RawExpr) {
+	switch x.Op {
+	case expr.OpIf:
+		c.branch(t, n, x.Args[1])
+		c.branch(t, n, x.Args[2])
+	case expr.OpCoalesce:
+		c.branch(t, n, x.Args[0])
+		c.branch(t, n, x.Args[1])
+	}
+}
+
+func (c *compiler) branch(t *target, n *yaml.Node, x *expr.RawExpr) {
+	at := &yaml.Node{}
+	at.Line, at.Column = place(n, x.Line, x.Column)
+	switch {
+	case x.Op == expr.OpConst && x.Value.Kind == expr.RawText && x.Value.Text == "": // says nothing
+	case x.Op == expr.OpConst:
+		always := c.always[t.slot]
+		c.constant(t, at, x.Value)
+		c.always[t.slot] = always
+	case x.Op == expr.OpLookup && !t.attr.Array:
+		c.tableRows(t, n, x)
+	default:
+		c.branches(t, n, x)
 	}
 }
 
@@ -328,33 +358,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			}
 		}
 	}
-	rows := map[string][2]ocsf.Value{}
-	probe, slots := &run{m: c.m}, make([]ocsf.Value, c.layout.Len())
-	for k, row := range x.Table.Rows {
-		v, ok := row[x.Name]
-		if !ok {
-			continue
-		}
-		slots[t.slot] = ocsf.Value{}
-		if t.text >= 0 {
-			slots[t.text] = ocsf.Value{}
-		}
-		if other, ok := t.otherText(&v); ok {
-			rows[k] = [2]ocsf.Value{ocsf.IntValue(99), ocsf.TextValue(other)}
-			continue
-		}
-		if !t.put(probe, slots, &v) || t.enum != nil && t.text >= 0 && slots[t.text].Has() {
-			s, _ := v.Scalar()
-			p := Problem{File: c.f.name, Code: "wrong-value", Message: fmt.Sprintf("table %q says %q for %q, which %s cannot be", x.Table.Name, s, k, t.path)}
-			if t.enum != nil {
-				p.Code, p.Suggestion = "wrong-enum", t.enum.near(s)
-			}
-			p.Line, p.Column = place(n, x.Line, x.Column)
-			c.note(p)
-			continue
-		}
-		rows[k] = [2]ocsf.Value{slots[t.slot]}
-	}
+	rows := c.tableRows(t, n, x)
 	key := c.value(x.Args[0])
 	folded := make(map[string][2]ocsf.Value, len(rows))
 	for k, v := range rows {
@@ -385,6 +389,38 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 		}
 		r.usePending(int32(t.slot))
 	}
+}
+
+// tableRows converts what a table says for an attribute, and checks it.
+func (c *compiler) tableRows(t *target, n *yaml.Node, x *expr.RawExpr) map[string][2]ocsf.Value {
+	rows := map[string][2]ocsf.Value{}
+	probe, slots := &run{m: c.m}, make([]ocsf.Value, c.layout.Len())
+	for k, row := range x.Table.Rows {
+		v, ok := row[x.Name]
+		if !ok {
+			continue
+		}
+		slots[t.slot] = ocsf.Value{}
+		if t.text >= 0 {
+			slots[t.text] = ocsf.Value{}
+		}
+		if other, ok := t.otherText(&v); ok {
+			rows[k] = [2]ocsf.Value{ocsf.IntValue(99), ocsf.TextValue(other)}
+			continue
+		}
+		if !t.put(probe, slots, &v) || t.enum != nil && t.text >= 0 && slots[t.text].Has() {
+			s, _ := v.Scalar()
+			p := Problem{File: c.f.name, Code: "wrong-value", Message: fmt.Sprintf("table %q says %q for %q, which %s cannot be", x.Table.Name, s, k, t.path)}
+			if t.enum != nil {
+				p.Code, p.Suggestion = "wrong-enum", t.enum.near(s)
+			}
+			p.Line, p.Column = place(n, x.Line, x.Column)
+			c.note(p)
+			continue
+		}
+		rows[k] = [2]ocsf.Value{slots[t.slot]}
+	}
+	return rows
 }
 
 // constant compiles a constant: it is converted and checked now.
