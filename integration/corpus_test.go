@@ -72,6 +72,7 @@ var corpus = []folder{
 	// Two rows of tests have nothing but an operation.
 	{dir: "gcp_audit", source: "gcp", classes: map[string]int{"api_activity": 74, "account_change": 2, "user_access": 8, "entity_management": 7, "group_management": 2, "base_event": 2}, suspect: 20, made: true},
 	{dir: "aws_guardduty", source: "guardduty", classes: map[string]int{"detection_finding": 4}, made: true},
+	{dir: "okta_system_log", source: "okta", classes: map[string]int{"authentication": 11, "api_activity": 6, "account_change": 4, "user_access": 3, "entity_management": 2, "detection_finding": 1}, suspect: 6, made: true},
 	// Four are tests of rules with hardly a field.
 	{dir: "google_workspace", source: "google", classes: map[string]int{"api_activity": 31, "entity_management": 12, "account_change": 9, "authentication": 5}, suspect: 20, made: true},
 	{dir: "github_audit", source: "github", classes: map[string]int{"entity_management": 36, "api_activity": 8, "user_access": 3, "group_management": 2, "detection_finding": 1}, suspect: 22, made: true},
