@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -414,6 +415,66 @@ func TestEverySourceKnowsItsOwn(t *testing.T) {
 		t.Logf("%s: %d events, %d not recognised, taken for others: %v %.300s", source, all, none, other, example)
 		if len(other) > 0 {
 			t.Errorf("%s: events are taken for those of others: %v", source, other)
+		}
+	}
+}
+
+// What changes while it lasts, an alert or a finding, has an id for each state
+// it was in: else its end would be taken for a repeat of its beginning.
+func TestWhatChangesHasAnIDForEachState(t *testing.T) {
+	set := builtin(t)
+	h := set.Head(mapping.Options{})
+	for source, field := range map[string]string{
+		"defender": "lastUpdateDateTime", "guardduty": "updatedAt", "securityhub": "UpdatedAt", "datadog": "last_updated", "entra": "lastUpdatedDateTime",
+	} {
+		m, ok := set.Source(source)
+		if !ok {
+			t.Errorf("no source %s", source)
+			continue
+		}
+		n := 0
+		for _, c := range m.Cases {
+			input, err := fs.ReadFile(mappings.FS, c.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, body := range deliveries(input) {
+				events, err := h.Split(source, body, mapping.HeadMeta{Received: received})
+				if err != nil {
+					continue
+				}
+				for _, e := range events {
+					at := bytes.Index(e.Body, []byte(`"`+field+`"`))
+					if at < 0 || e.UID == "" {
+						continue
+					}
+					later := bytes.Clone(e.Body)
+					digit := bytes.IndexAny(later[at+len(field)+2:], "0123456789")
+					if digit < 0 {
+						continue
+					}
+					end := at + len(field) + 2 + digit
+					for end+1 < len(later) && later[end+1] != '"' && later[end+1] != ',' && later[end+1] != '}' {
+						end++
+					}
+					for later[end] < '0' || later[end] > '9' {
+						end--
+					}
+					later[end] = '0' + (later[end]-'0'+1)%10
+					changed, err := h.Split(source, later, mapping.HeadMeta{Received: received})
+					if err != nil || len(changed) != 1 {
+						t.Errorf("%s: %s: %d events, %v", source, c.File, len(changed), err)
+						continue
+					}
+					n++
+					if changed[0].UID == e.UID {
+						t.Errorf("%s: %s: another %s, and the same id %q", source, c.File, field, e.UID)
+					}
+				}
+			}
+		}
+		if n == 0 {
+			t.Errorf("%s: no case has %s", source, field)
 		}
 	}
 }
