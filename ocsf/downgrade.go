@@ -527,7 +527,16 @@ func (c *conversion) observables(r *downgradeRows, m *downgradeMove, v Value, to
 	own := List{Row: in.Row}
 	for i := range in.Len() {
 		row := in.At(i)
-		if name := row[obsName].s; !hasPath(r.from.Object, name) || hasPath(r.to.Object, name) {
+		if name := row[obsName].s; hasPath(r.from.Object, name) && !hasPath(r.to.Object, name) {
+			continue
+		}
+		// Two of them may become one: both types are new.
+		again := false
+		for j := range own.Len() {
+			o := own.At(j)
+			again = again || o[obsName].s == row[obsName].s && o[obsValue].s == row[obsValue].s && o[obsType].s == row[obsType].s
+		}
+		if !again {
 			own.Items = append(own.Items, row...)
 		}
 	}

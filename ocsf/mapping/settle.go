@@ -297,6 +297,7 @@ func (c *compiler) usesProfile(o *ocsf.Object, profiles []string) bool {
 // profile is used and nothing set it.
 type profileZero struct {
 	slot   int
+	text   int // of its caption, from which Finish tells the id; -1 if nothing sets it
 	others []int
 }
 
@@ -310,7 +311,10 @@ func profileZeros(layout *ocsf.Layout, set map[string]int) []profileZero {
 		if !ok {
 			continue
 		}
-		z := profileZero{slot: slot}
+		z := profileZero{slot: slot, text: -1}
+		if text, ok := set[a.Sibling]; ok {
+			z.text = text
+		}
 		for _, b := range layout.Object.Attrs {
 			if !slices.ContainsFunc(b.Profiles, func(p string) bool { return slices.Contains(a.Profiles, p) }) {
 				continue
@@ -327,7 +331,7 @@ func profileZeros(layout *ocsf.Layout, set map[string]int) []profileZero {
 }
 
 func (z profileZero) settle(slots []ocsf.Value) {
-	if slots[z.slot].Has() {
+	if slots[z.slot].Has() || z.text >= 0 && slots[z.text].Has() {
 		return
 	}
 	for _, s := range z.others {
