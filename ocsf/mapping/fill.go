@@ -211,11 +211,6 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			return f
 		}
 	case expr.OpCoalesce:
-		// A text that is none of an enum's or that a format refuses may still
-		// be what comes first, so only plain texts are sure.
-		if last := x.Args[1]; last.Op == expr.OpConst && t.enum == nil && t.attr.Base == ocsf.BaseString && !t.attr.Array {
-			c.always[t.slot] = true
-		}
 		if f := c.first(t, x); f != nil {
 			return f
 		}

@@ -29,10 +29,10 @@ func (c *compiler) reach(entries []*entry) {
 
 // above compares an entry with those above it.
 func (c *compiler) above(e *entry, facts []*expr.RawExpr, above []*entry) {
-	values := map[string][]string{} // what a subject may still be
+	values, folded := map[string][]string{}, map[string]bool{} // what a subject may still be
 	for _, f := range facts {
 		if s := subjectOf(f); s != nil {
-			values[s.key] = s.values
+			values[s.key], folded[s.key] = s.values, s.folded
 		}
 	}
 	taken := map[string][]string{}
@@ -56,7 +56,7 @@ func (c *compiler) above(e *entry, facts []*expr.RawExpr, above []*entry) {
 		if s == nil {
 			continue
 		}
-		if left, ok := values[s.key]; ok {
+		if left, ok := values[s.key]; ok && (s.folded || !folded[s.key]) {
 			var rest []string
 			for _, v := range left {
 				if s.has(v) {
@@ -188,8 +188,8 @@ type subject struct {
 }
 
 func (s *subject) has(v string) bool {
-	if s.folded {
-		v = strings.ToLower(v)
+	if s.folded { // a table's keys are texts: 5 is "5"
+		v = "text " + strings.ToLower(strings.TrimPrefix(v, "text "))
 	}
 	return slices.Contains(s.values, v)
 }
