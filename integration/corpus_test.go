@@ -54,7 +54,7 @@ var corpus = []folder{
 	// Sign-ins, and changes of the directory.
 	{dir: "entra_signin", source: "entra", classes: map[string]int{"authentication": 15, "account_change": 4, "user_access": 2, "entity_management": 5, "api_activity": 1}, made: true},
 	// Two are recommendations.
-	{dir: "azure_activity", source: "azure", classes: map[string]int{"api_activity": 122, "base_event": 2}},
+	{dir: "azure_activity", source: "azure", classes: map[string]int{"api_activity": 122, "base_event": 2}, made: true},
 	// Most have one id.
 	{dir: "m365_audit", source: "m365", classes: map[string]int{"api_activity": 13}, made: true},
 	{dir: "entra_audit", source: "entra", classes: map[string]int{"user_access": 1, "entity_management": 1}},
