@@ -10,6 +10,6 @@
 //
 // The package does not know what a source's fields mean: a mapping's head
 // says where one event ends and the next begins, what its id and time are. It
-// opens no ports and authenticates nobody; its rooms webhook, mail, upload and
-// datadog do what is particular to a kind of sender.
+// opens no ports and authenticates nobody; its rooms webhook, mail, upload,
+// datadog and flowlog do what is particular to a kind of sender.
 package producers
