@@ -277,7 +277,7 @@ func canon(e *expr.RawExpr) string {
 	case expr.OpHas:
 		return "has(" + joined + ")"
 	}
-	return fmt.Sprintf("op%d(%s; %s %s %d%s)", e.Op, joined, canonValue(e.Value), e.Name, e.Index, canonSteps(e.Steps))
+	return fmt.Sprintf("op%d(%s; %s %s %v %v %d%s)", e.Op, joined, canonValue(e.Value), e.Name, e.Names, e.Zone, e.Index, canonSteps(e.Steps))
 }
 
 func canonSteps(steps []expr.Step) string {
