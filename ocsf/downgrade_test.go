@@ -385,3 +385,22 @@ func TestDowngradeEveryClass(t *testing.T) {
 		t.Error("too few classes tried")
 	}
 }
+
+// BenchmarkDowngrade brings the golden events down, one after the other.
+func BenchmarkDowngrade(b *testing.B) {
+	var trees []Tree
+	for _, events := range golden(b) {
+		trees = append(trees, events...)
+	}
+	d := newDowngrader(b, trees...)
+	var events []*Event
+	for _, tree := range trees {
+		events = append(events, d.event(b, tree))
+	}
+	var out Event
+	var problems []Problem
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		problems = d.down.Convert(events[i%len(events)], &out, problems[:0])
+	}
+}

@@ -200,7 +200,7 @@ func (l *Layout) planFinish() *finishPlan {
 				p.rowMarks = append(p.rowMarks, i)
 			}
 		}
-		if profiles := l.profilesOf(s.Path); profiles != nil {
+		for _, profiles := range l.profilesOf(s.Path) {
 			p.profiles = append(p.profiles, profileMark{i, profiles[0], s.Path, s.Attr})
 		}
 	}
@@ -221,18 +221,19 @@ func (l *Layout) under(prefix string, but int) []int {
 	return out
 }
 
-// profilesOf returns the profiles that bring the attribute at path, or the
-// object it is in; nil if it is there without any.
-func (l *Layout) profilesOf(path string) []string {
+// profilesOf returns the profiles that the attribute at path needs, and the
+// objects it is in: of each list one. Nil if it is there without any.
+func (l *Layout) profilesOf(path string) [][]string {
+	var all [][]string
 	o := l.Object
 	for name := range strings.SplitSeq(path, ".") {
 		a, _ := o.Attr(name)
 		if len(a.Profiles) > 0 {
-			return a.Profiles
+			all = append(all, a.Profiles)
 		}
 		o = a.Object
 	}
-	return nil
+	return all
 }
 
 // marks returns the marks of a layout whose slots lie below a prefix, by path:

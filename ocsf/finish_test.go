@@ -281,3 +281,26 @@ func TestFinishListsProfilesOnce(t *testing.T) {
 		t.Errorf("profiles %v", got)
 	}
 }
+
+// TestFinishProfilesWithin holds that a profile within an object that another
+// profile brings is listed too, and asked for.
+func TestFinishProfilesWithin(t *testing.T) {
+	l := layoutOf(t, "network_activity", "device.hostname", "device.container.name", "dst_endpoint.ip")
+	e := &Event{}
+	e.Reset(l)
+	e.Slots[l.Slot("device.container.name")] = TextValue("web")
+	Finish(e)
+	if got := texts(e.Get("metadata.profiles").List()); !slices.Equal(got, []string{"container", "host"}) {
+		t.Errorf("profiles %v", got)
+	}
+	e.Slots[l.Slot("metadata.profiles")] = ListValue(&List{Items: []Value{TextValue("host")}})
+	var got []string
+	for _, p := range Validate(e, nil) {
+		if p.Code == CodeProfile {
+			got = append(got, p.Path)
+		}
+	}
+	if !slices.Equal(got, []string{"device.container.name"}) {
+		t.Errorf("profile problems at %v", got)
+	}
+}

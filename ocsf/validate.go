@@ -227,8 +227,10 @@ func (v *validation) object(c *objectCheck, s []Value) {
 func (v *validation) value(l *Layout, slot int, val Value) {
 	c := &l.validate.values[slot]
 	path := l.slots[slot].Path
-	if len(c.profiles) > 0 && !v.lists(c.profiles) {
-		v.add(path, CodeProfile, "belongs to profile "+c.profiles[0]+", which the event does not list")
+	for _, profiles := range c.profiles {
+		if !v.lists(profiles) {
+			v.add(path, CodeProfile, "belongs to profile "+profiles[0]+", which the event does not list")
+		}
 	}
 	list := val.List()
 	switch {
@@ -259,7 +261,7 @@ func (v *validation) value(l *Layout, slot int, val Value) {
 // A valueCheck is what the value of a slot must be.
 type valueCheck struct {
 	attr     *Attr
-	profiles []string // that bring the attribute, or the object it is in
+	profiles [][]string // that the attribute and the objects it is in need
 	min, max int64
 	maxLen   int
 	format   func(string) bool // nil where any text will do

@@ -5,6 +5,9 @@
  2. the JSON Schema of `nagare ocsf schema`, in a JSON Schema library;
  3. the JSON Schemas of a package that others publish (ocsf-json-schema).
 
+Golden events that were damaged at random go through `nagare map --source ocsf`:
+whatever comes in, what comes out must be valid.
+
 Checked are the golden files of the mappings and what `nagare map` makes of the
 events in ../shared/data, in OCSF 1.3.0 and brought down to 1.1.0. Events with
 one thing broken show that the validators would have noticed.
@@ -22,6 +25,7 @@ import copy
 import io
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -267,6 +271,74 @@ def noticed(schemas):
     return good
 
 
+JUNK = [None, "", 0, 1, 99, -1, 7, 2**31, 2**63, 2**70, 1.5, True, "x", "-", "null", [], {}, [None], [1, "a"], {"a": 1}, "192.0.2.1", "::ffff:192.0.2.1",
+        "fe80::1%eth0", "a@b", "a=b@example.com", "2026-01-01T00:00:00Z", "x" * 70, "\u00e9" * 66000, "\ud800", "\u0000", 1783040520, 1783040520000,
+        1783040520000000, [[]], [{}], {"uid": 1}, {"name": ""}]
+
+
+def damaged(path, count):
+    """Writes golden events of which one to six places are something else."""
+    rand = random.Random(count)
+    schema = validate.Schema(os.path.join(SHARED, "ocsf", "schema-1.3.0.json"))
+    all_events = [e for e, _ in events(goldens())]
+
+    def places(v, at=()):
+        for k, x in v.items() if isinstance(v, dict) else enumerate(v) if isinstance(v, list) else ():
+            yield at + (k,)
+            yield from places(x, at + (k,))
+
+    def get(v, at):
+        for k in at:
+            v = v[k]
+        return v
+
+    with open(path, "w", encoding="utf-8") as f:
+        for n in range(count):
+            e = copy.deepcopy(rand.choice(all_events))
+            e.pop("unmapped", None)
+            for _ in range(rand.choice([1, 1, 2, 3, 6])):
+                all_places = list(places(e))
+                at = rand.choice(all_places)
+                inside, what = get(e, at[:-1]), rand.random()
+                if what < 0.3:
+                    del inside[at[-1]]
+                elif what < 0.7:
+                    inside[at[-1]] = copy.deepcopy(rand.choice(JUNK))
+                elif what < 0.85 and type(e.get("class_uid")) is int and e["class_uid"] in schema.by_uid:
+                    e[rand.choice(list(schema.by_uid[e["class_uid"]]["attributes"]))] = copy.deepcopy(rand.choice(JUNK))
+                else:
+                    inside[at[-1]] = copy.deepcopy(get(e, rand.choice(all_places)))
+            if isinstance(e.get("metadata"), dict):
+                e["metadata"]["uid"] = f"damaged-{n}"
+            f.write(json.dumps(e) + "\n")
+
+
+# What a sender claims and is taken over: Other with a caption that has an id,
+# a value of an observable, one time twice.
+CLAIMS = re.compile("^(99, though|.* has another value|is another time|is there twice)")
+
+
+def survives(nagare, version, out, count):
+    source = os.path.join(out, "damaged.jsonl")
+    damaged(source, count)
+    done = subprocess.run([nagare, "map", "--source", "ocsf", "--ocsf", version, source], capture_output=True)
+    if done.returncode not in (0, 1):
+        sys.exit(f"map of damaged events: exit {done.returncode}: {done.stderr.decode()[:500]}")
+    result = source + "." + version
+    with open(result, "wb") as f:
+        f.write(done.stdout)
+    schema, findings = validate.Schema(os.path.join(SHARED, "ocsf", f"schema-{version}.json")), validate.Findings()
+    n = 0
+    for e, where in validate.documents(result):
+        n += 1
+        validate.Event(schema, findings, where).check(e)
+    bad = {k: v for k, v in findings.kinds.items() if k[0] == "error" and not CLAIMS.match(v[3])}
+    for (_, code, at, _), (times, where, _, text) in bad.items():
+        print(f"  error {code}: {at}: {text} ({times}x, {where})")
+    print(f"{count} damaged events in {version}: {n} came out, {sum(v[0] for v in bad.values())} errors")
+    return not bad and n > count * 9 // 10
+
+
 def main():
     if len(sys.argv) < 2:
         print(__doc__, file=sys.stderr)
@@ -290,6 +362,8 @@ def main():
             sets += [(v, f"corpus in {v}", mapped(nagare, v, out)) for v in VERSIONS]
         else:
             print("left out: ../shared/data is not here")
+        for v in VERSIONS:
+            good = survives(nagare, v, out, 2000) and good
         for version, what, files in sets:
             good = own_reading(version, files, what) and good
             if schemas:
