@@ -26,8 +26,11 @@ import (
 	"nagare/producers"
 )
 
-// ReasonNoHeader is for rows in a format that nothing names.
-const ReasonNoHeader = "no-header"
+// Why a dead letter is made here and nowhere else.
+const (
+	ReasonNoHeader = "no-header" // a row in a format that nothing names
+	ReasonParquet  = "parquet"   // a file in a form that we do not read
+)
 
 // Limits of a delivery.
 const (
@@ -92,6 +95,9 @@ type reader struct {
 }
 
 func (r *reader) delivery(text *bufio.Reader) error {
+	if head, _ := text.Peek(4); string(head) == "PAR1" {
+		return &producers.Refusal{Reason: ReasonParquet, Err: errors.New("flow logs in Parquet are not read: let them be written as text")}
+	}
 	for {
 		c, _, err := text.ReadRune()
 		switch {

@@ -73,6 +73,7 @@ func TestRows(t *testing.T) {
 		{"letters that need care", "", "srcaddr resource-id\n10.0.0.1 a\"\\\x01é\n", []string{`{"srcaddr":"10.0.0.1","resource_id":"a\"\\\u0001é"}`}},
 		{"garbage", "", "\x00\x01\x02", []string{"no-header:\x00\x01\x02"}},
 		{"empty", "", " \n", nil},
+		{"Parquet", "", "PAR1\x15\x04\n\n", []string{"parquet"}},
 		{"CloudWatch Logs", "", `{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"id":"37","timestamp":1760000000000,"message":"` + plain + `"},{"id":"38","message":"x y"},{"id":"39","message":"{\"srcaddr\":\"10.0.0.1\"}"}]}`,
 			[]string{"37=" + plainIs, "no-header:x y", `39={"srcaddr":"10.0.0.1"}`}},
 		{"a test of CloudWatch Logs", "", `{"messageType":"CONTROL_MESSAGE","logEvents":[{"id":"","message":"CWL CONTROL MESSAGE: Checking health of destination"}]}`, nil},
