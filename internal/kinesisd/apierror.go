@@ -1,7 +1,6 @@
 package kinesisd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,6 +26,7 @@ const (
 	throughput       = "ProvisionedThroughputExceededException"
 	expiredIterator  = "ExpiredIteratorException"
 	expiredToken     = "ExpiredNextTokenException"
+	dryRun           = "DryRunOperationException"
 	unknownOperation = "UnknownOperationException"
 	accessDenied     = "AccessDeniedException"
 	bodyTooLarge     = "RequestEntityTooLargeException"
@@ -69,12 +69,9 @@ func asAPI(err error) *apiError {
 	return errorf(internalFailure, "the call could not be carried out")
 }
 
-func writeError(w http.ResponseWriter, e *apiError) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		panic(err) // two strings
-	}
-	w.Header().Set("Content-Type", contentType)
+func writeError(w http.ResponseWriter, f format, e *apiError) {
+	body := mustEncode(f, e)
+	w.Header().Set("Content-Type", f.contentType())
 	w.WriteHeader(e.status())
 	_, _ = w.Write(body) // the client is gone if this fails
 }

@@ -8,13 +8,16 @@ import (
 // CreateStream makes a stream with its shards. It is ACTIVE at once.
 //
 // Heeded: StreamName, ShardCount, StreamModeDetails (ON_DEMAND begins with 4
-// shards and is otherwise the same), MaxRecordSizeInKiB.
-// Not: Tags, WarmThroughputMiBps, RecordDistributionStrategy.
+// shards, and no load changes their number), MaxRecordSizeInKiB, Tags. Told
+// back only: WarmThroughputMiBps, RecordDistributionStrategy.
 type createStreamInput struct {
-	StreamName         string
-	ShardCount         *int
-	MaxRecordSizeInKiB *int
-	StreamModeDetails  *modeShape
+	StreamName                 string
+	ShardCount                 *int
+	MaxRecordSizeInKiB         *int
+	StreamModeDetails          *modeShape
+	Tags                       map[string]string
+	WarmThroughputMiBps        *int
+	RecordDistributionStrategy string
 }
 
 func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empty, error) {
@@ -22,9 +25,14 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empt
 	v.name(in.StreamName, "streamName")
 	v.between(in.ShardCount, 1, 100_000, "shardCount")
 	v.between(in.MaxRecordSizeInKiB, maxRecordBytes>>10, maxLargeRecordBytes>>10, "maxRecordSizeInKiB")
+	v.tags(in.Tags, 0, "tags")
+	v.between(in.WarmThroughputMiBps, 0, maxWarmMiBps, "warmThroughputMiBps")
+	if in.RecordDistributionStrategy != "" {
+		v.distribution(in.RecordDistributionStrategy)
+	}
 	onDemand := false
 	if m := in.StreamModeDetails; m != nil {
-		v.must(m.StreamMode == "PROVISIONED" || m.StreamMode == "ON_DEMAND", m.StreamMode, "streamModeDetails.streamMode", "satisfy enum value set: [PROVISIONED, ON_DEMAND]")
+		v.mode(m.StreamMode)
 		onDemand = m.StreamMode == "ON_DEMAND"
 	}
 	if err := v.err(); err != nil {
@@ -46,6 +54,20 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empt
 	if in.MaxRecordSizeInKiB != nil {
 		maxRecord = *in.MaxRecordSizeInKiB << 10
 	}
+	var set settings
+	if err := set.distribute(in.RecordDistributionStrategy, onDemand); err != nil {
+		return nil, err
+	}
+	if in.WarmThroughputMiBps != nil {
+		if !onDemand {
+			return nil, errorf(invalidArgument, "WarmThroughputMiBps is for streams ON_DEMAND.")
+		}
+		set.WarmMiBps = *in.WarmThroughputMiBps
+	}
+	var hung attached
+	if err := addTags(in.Tags)(&hung); err != nil {
+		return nil, err
+	}
 	return &empty{}, s.writer.change(ctx, func() error {
 		if s.streams[in.StreamName] != nil {
 			return errorf(resourceInUse, "Stream %s under account 000000000000 already exists.", in.StreamName)
@@ -53,6 +75,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empt
 		st := &stream{
 			name: in.StreamName, created: s.writer.now(), retention: s.cfg.Retention,
 			maxRecord: maxRecord, onDemand: onDemand, nextIndex: shards,
+			settings: set, attached: hung,
 		}
 		starts := uniformStarts(shards)
 		for i, low := range starts {

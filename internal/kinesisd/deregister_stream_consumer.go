@@ -19,6 +19,9 @@ func (s *Server) deregisterStreamConsumer(ctx context.Context, in *deregisterStr
 			return err
 		}
 		err = s.meta.change(func(tx *sql.Tx) error {
+			if _, err := tx.Exec(`DELETE FROM attached WHERE stream = ? AND consumer = ?`, st.id, c.name); err != nil {
+				return err
+			}
 			_, err := tx.Exec(`DELETE FROM consumers WHERE stream = ? AND name = ?`, st.id, c.name)
 			return err
 		})

@@ -8,7 +8,6 @@ import (
 // DescribeStream describes a stream with its shards, a page at a time.
 //
 // Heeded: StreamName, StreamARN, Limit, ExclusiveStartShardId.
-// Encryption and enhanced monitoring are always absent.
 type describeStreamInput struct {
 	streamRef
 	Limit                 *int
@@ -24,7 +23,8 @@ type describeStreamOutput struct {
 		StreamCreationTimestamp seconds
 		RetentionPeriodHours    int
 		EncryptionType          string
-		EnhancedMonitoring      []struct{ ShardLevelMetrics []string }
+		KeyId                   string `json:",omitempty"`
+		EnhancedMonitoring      []metricsShape
 		HasMoreShards           bool
 		Shards                  []shardShape
 	}
@@ -50,8 +50,8 @@ func (s *Server) describeStream(_ context.Context, in *describeStreamInput) (*de
 	d := &out.StreamDescription
 	d.StreamName, d.StreamARN, d.StreamStatus = st.name, s.streamARN(st.name), "ACTIVE"
 	d.StreamModeDetails, d.StreamCreationTimestamp = st.mode(), seconds(st.created)
-	d.RetentionPeriodHours, d.EncryptionType = st.retentionHours(), "NONE"
-	d.EnhancedMonitoring = []struct{ ShardLevelMetrics []string }{{[]string{}}}
+	d.RetentionPeriodHours, d.EncryptionType = st.retentionHours(), st.encryption()
+	d.KeyId, d.EnhancedMonitoring = st.KeyID, st.monitoring()
 	d.Shards = []shardShape{}
 	for _, sh := range st.shards {
 		if in.ExclusiveStartShardId != "" && cmp.Compare(sh.id(), in.ExclusiveStartShardId) <= 0 {

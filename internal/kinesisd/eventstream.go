@@ -13,26 +13,37 @@ import (
 // "initial-response": the SDK waits for it.
 type eventWriter struct {
 	w       http.ResponseWriter
+	format  format // of the payloads
 	control *http.ResponseController
 	encoder *eventstream.Encoder
 	buffer  bytes.Buffer
 }
 
-func newEventWriter(w http.ResponseWriter) *eventWriter {
+func newEventWriter(w http.ResponseWriter, f format) *eventWriter {
 	w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	w.WriteHeader(http.StatusOK)
-	return &eventWriter{w: w, control: http.NewResponseController(w), encoder: eventstream.NewEncoder()}
+	return &eventWriter{w: w, format: f, control: http.NewResponseController(w), encoder: eventstream.NewEncoder()}
 }
 
 // event sends one event, or says that the subscriber is gone.
 func (e *eventWriter) event(kind string, payload []byte) error {
-	return e.frame(payload, ":message-type", "event", ":event-type", kind, ":content-type", "application/json")
+	return e.frame(payload, ":message-type", "event", ":event-type", kind, ":content-type", e.payloadType())
+}
+
+// payloadType is the payloads' type, as events name it.
+func (e *eventWriter) payloadType() string {
+	if e.format == (jsonFormat{}) {
+		return "application/json"
+	}
+	return e.format.contentType()
 }
 
 // exception ends the stream with an error.
 func (e *eventWriter) exception(err *apiError) error {
-	payload := appendString([]byte(`{"message":`), err.Message)
-	return e.frame(append(payload, '}'), ":message-type", "exception", ":exception-type", err.Type, ":content-type", "application/json")
+	payload := mustEncode(e.format, struct {
+		Message string `json:"message"`
+	}{err.Message})
+	return e.frame(payload, ":message-type", "exception", ":exception-type", err.Type, ":content-type", e.payloadType())
 }
 
 func (e *eventWriter) frame(payload []byte, headers ...string) error {

@@ -2,7 +2,6 @@ package kinesisd
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 )
 
@@ -17,9 +16,9 @@ type getRecordsInput struct {
 	Limit         *int
 }
 
-func (s *Server) getRecords(ctx context.Context, w http.ResponseWriter, body []byte, _ Fault) error {
+func (s *Server) getRecords(ctx context.Context, w http.ResponseWriter, r *request) error {
 	var in getRecordsInput
-	if err := decode(body, &in); err != nil {
+	if err := r.decode(&in); err != nil {
 		return err
 	}
 	var v violations
@@ -36,7 +35,7 @@ func (s *Server) getRecords(ctx context.Context, w http.ResponseWriter, body []b
 		return err
 	}
 	if s.cfg.Limits && !sh.out.take(s.cfg.now()) {
-		return errorf(throughput, "Rate exceeded for shard %s in stream %s under account 000000000000.", sh.id(), sh.stream.name)
+		return errorf(throughput, "Rate exceeded for Shard - 000000000000/%s/%s", sh.stream.name, sh.id())
 	}
 	p, err := s.read(ctx, sh, after, limit, maxReadBytes)
 	if err != nil {
@@ -46,7 +45,7 @@ func (s *Server) getRecords(ctx context.Context, w http.ResponseWriter, body []b
 	if s.cfg.Limits {
 		sh.out.spent(p.bytes())
 	}
-	return s.writePage(w, sh, p)
+	return s.writePage(w, r.format, sh, p)
 }
 
 // resolve finds what an iterator stands for.
@@ -70,23 +69,7 @@ func (s *Server) resolve(iterator string) (*shard, sequence, error) {
 }
 
 // writePage writes the answer as it is made, since all of it may be large.
-func (s *Server) writePage(w http.ResponseWriter, sh *shard, p *page) error {
-	w.Header().Set("Content-Type", contentType)
-	const chunk = 64 << 10
-	b := make([]byte, 0, min(2*chunk, 512+p.bytes()*3/2+len(p.records)*256))
-	b = append(b, `{"Records":[`...)
-	for i := range p.records {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = p.records[i].append(b)
-		if len(b) >= chunk {
-			if _, err := w.Write(b); err != nil {
-				return nil // the client is gone
-			}
-			b = b[:0]
-		}
-	}
+func (s *Server) writePage(w http.ResponseWriter, f format, sh *shard, p *page) error {
 	rest := struct {
 		NextShardIterator  string `json:",omitempty"`
 		MillisBehindLatest int64
@@ -97,13 +80,21 @@ func (s *Server) writePage(w http.ResponseWriter, sh *shard, p *page) error {
 	} else {
 		rest.NextShardIterator = s.iterator(sh, p.next)
 	}
-	tail, err := json.Marshal(rest)
-	if err != nil {
-		panic(err) // text and numbers
+	end, encryption := mustEncode(f, rest), s.recordEncryption(sh.stream)
+	w.Header().Set("Content-Type", f.contentType())
+	const chunk = 64 << 10
+	b := make([]byte, 0, min(2*chunk, 512+p.bytes()*3/2+len(p.records)*256))
+	b = f.head(b, len(p.records), end)
+	for i := range p.records {
+		b = f.record(b, i, &p.records[i], encryption)
+		if len(b) >= chunk {
+			if _, err := w.Write(b); err != nil {
+				return nil // the client is gone
+			}
+			b = b[:0]
+		}
 	}
-	b = append(b, "],"...)
-	b = append(b, tail[1:]...)
-	_, _ = w.Write(b)
+	_, _ = w.Write(f.foot(b, end))
 	return nil
 }
 

@@ -11,7 +11,7 @@ type getShardIteratorInput struct {
 	ShardId                string
 	ShardIteratorType      string
 	StartingSequenceNumber string
-	Timestamp              *float64
+	Timestamp              *timestamp
 }
 
 type getShardIteratorOutput struct{ ShardIterator string }

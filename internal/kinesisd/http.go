@@ -3,7 +3,6 @@ package kinesisd
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -12,38 +11,65 @@ import (
 	"time"
 )
 
-const (
-	contentType  = "application/x-amz-json-1.1"
-	targetPrefix = "Kinesis_20131202."
-)
+const targetPrefix = "Kinesis_20131202."
+
+// request is a call whose body has been read.
+type request struct {
+	action string
+	format format
+	body   []byte
+	fault  Fault
+}
+
+// decode reads the call's input.
+func (r *request) decode(in any) error { return r.format.decode(r.body, in) }
 
 // action carries out one call and writes its answer. An error it returns is
 // answered for it, so it must not have written anything then.
-type action func(ctx context.Context, w http.ResponseWriter, body []byte, f Fault) error
+type action func(ctx context.Context, w http.ResponseWriter, r *request) error
 
 // actionTable names every call the server knows.
 func (s *Server) actionTable() map[string]action {
 	return map[string]action{
-		"CreateStream":                  call(s.createStream),
-		"DecreaseStreamRetentionPeriod": call(s.decreaseStreamRetentionPeriod),
-		"DeleteStream":                  call(s.deleteStream),
-		"DeregisterStreamConsumer":      call(s.deregisterStreamConsumer),
-		"DescribeStream":                call(s.describeStream),
-		"DescribeStreamConsumer":        call(s.describeStreamConsumer),
-		"DescribeStreamSummary":         call(s.describeStreamSummary),
-		"GetRecords":                    s.getRecords,
-		"GetShardIterator":              call(s.getShardIterator),
-		"IncreaseStreamRetentionPeriod": call(s.increaseStreamRetentionPeriod),
-		"ListShards":                    call(s.listShards),
-		"ListStreamConsumers":           call(s.listStreamConsumers),
-		"ListStreams":                   call(s.listStreams),
-		"MergeShards":                   call(s.mergeShards),
-		"PutRecord":                     call(s.putRecord),
-		"PutRecords":                    s.putRecords,
-		"RegisterStreamConsumer":        call(s.registerStreamConsumer),
-		"SplitShard":                    call(s.splitShard),
-		"SubscribeToShard":              s.subscribeToShard,
-		"UpdateShardCount":              call(s.updateShardCount),
+		"AddTagsToStream":                        call(s.addTagsToStream),
+		"CreateStream":                           call(s.createStream),
+		"DecreaseStreamRetentionPeriod":          call(s.decreaseStreamRetentionPeriod),
+		"DeleteResourcePolicy":                   call(s.deleteResourcePolicy),
+		"DeleteStream":                           call(s.deleteStream),
+		"DeregisterStreamConsumer":               call(s.deregisterStreamConsumer),
+		"DescribeAccountSettings":                call(s.describeAccountSettings),
+		"DescribeLimits":                         call(s.describeLimits),
+		"DescribeStream":                         call(s.describeStream),
+		"DescribeStreamConsumer":                 call(s.describeStreamConsumer),
+		"DescribeStreamSummary":                  call(s.describeStreamSummary),
+		"DisableEnhancedMonitoring":              call(s.disableEnhancedMonitoring),
+		"EnableEnhancedMonitoring":               call(s.enableEnhancedMonitoring),
+		"GetRecords":                             s.getRecords,
+		"GetResourcePolicy":                      call(s.getResourcePolicy),
+		"GetShardIterator":                       call(s.getShardIterator),
+		"IncreaseStreamRetentionPeriod":          call(s.increaseStreamRetentionPeriod),
+		"ListShards":                             call(s.listShards),
+		"ListStreamConsumers":                    call(s.listStreamConsumers),
+		"ListStreams":                            call(s.listStreams),
+		"ListTagsForResource":                    call(s.listTagsForResource),
+		"ListTagsForStream":                      call(s.listTagsForStream),
+		"MergeShards":                            call(s.mergeShards),
+		"PutRecord":                              call(s.putRecord),
+		"PutRecords":                             s.putRecords,
+		"PutResourcePolicy":                      call(s.putResourcePolicy),
+		"RegisterStreamConsumer":                 call(s.registerStreamConsumer),
+		"RemoveTagsFromStream":                   call(s.removeTagsFromStream),
+		"SplitShard":                             call(s.splitShard),
+		"StartStreamEncryption":                  call(s.startStreamEncryption),
+		"StopStreamEncryption":                   call(s.stopStreamEncryption),
+		"SubscribeToShard":                       s.subscribeToShard,
+		"TagResource":                            call(s.tagResource),
+		"UntagResource":                          call(s.untagResource),
+		"UpdateMaxRecordSize":                    call(s.updateMaxRecordSize),
+		"UpdateShardCount":                       call(s.updateShardCount),
+		"UpdateStreamMode":                       call(s.updateStreamMode),
+		"UpdateStreamRecordDistributionStrategy": call(s.updateStreamRecordDistributionStrategy),
+		"UpdateStreamWarmThroughput":             call(s.updateStreamWarmThroughput),
 	}
 }
 
@@ -52,9 +78,9 @@ type empty struct{}
 
 // call makes an action of a function from an input to an output.
 func call[In, Out any](f func(context.Context, *In) (*Out, error)) action {
-	return func(ctx context.Context, w http.ResponseWriter, body []byte, _ Fault) error {
+	return func(ctx context.Context, w http.ResponseWriter, r *request) error {
 		var in In
-		if err := decode(body, &in); err != nil {
+		if err := r.decode(&in); err != nil {
 			return err
 		}
 		out, err := f(ctx, &in)
@@ -62,25 +88,18 @@ func call[In, Out any](f func(context.Context, *In) (*Out, error)) action {
 			return err
 		}
 		if _, ok := any(out).(*empty); ok {
-			return reply(w, nil)
+			return reply(w, r.format, nil)
 		}
-		answer, err := json.Marshal(out)
+		answer, err := r.format.encode(out)
 		if err != nil {
 			return err
 		}
-		return reply(w, answer)
+		return reply(w, r.format, answer)
 	}
 }
 
-func decode(body []byte, in any) error {
-	if err := json.Unmarshal(body, in); err != nil {
-		return errorf(serialization, "The request is not the JSON of this call: %s", clip(err.Error()))
-	}
-	return nil
-}
-
-func reply(w http.ResponseWriter, answer []byte) error {
-	w.Header().Set("Content-Type", contentType)
+func reply(w http.ResponseWriter, f format, answer []byte) error {
+	w.Header().Set("Content-Type", f.contentType())
 	_, _ = w.Write(answer) // the client is gone if this fails
 	return nil
 }
@@ -88,73 +107,99 @@ func reply(w http.ResponseWriter, answer []byte) error {
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", rand.Text())
-	name, do, refusal := s.admit(r)
+	w.Header().Set("X-Amz-Id-2", rand.Text())
+	call, do, refusal := s.admit(r)
 	if refusal != nil {
 		w.Header().Set("Connection", "close") // the body is not read
-		writeError(w, refusal)
+		writeError(w, call.format, refusal)
 		return
 	}
-	release, body, err := s.body(w, r, name)
+	release, body, err := s.body(w, r, call.action)
 	defer release()
 	if err != nil {
-		writeError(w, asAPI(err))
+		writeError(w, call.format, asAPI(err))
 		return
 	}
-	var fault Fault
-	if s.cfg.Fault != nil {
-		fault = s.cfg.Fault(name, body)
-	}
-	if fault.Delay > 0 {
-		select {
-		case <-time.After(fault.Delay):
-		case <-r.Context().Done():
-		case <-s.stop.Done():
-		}
-	}
-	if fault.Error != "" {
-		writeError(w, errorf(fault.Error, "injected fault"))
-		return
-	}
-	out := w
-	if fault.Drop && name != "SubscribeToShard" {
-		out = &unheard{header: http.Header{}}
-	} else if name != "SubscribeToShard" {
-		// A client that does not take its answer must not hold it forever.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-	}
-	if err := do(r.Context(), out, body, fault); err != nil {
-		e := asAPI(err)
-		if e.Type == internalFailure && r.Context().Err() == nil {
-			s.log.Error("call", "action", name, "err", err)
-		}
-		writeError(out, e)
-	}
-	if fault.Drop {
+	call.body = body
+	call.fault = s.faultOf(call)
+	s.pause(r.Context(), call.fault.Delay)
+	if call.fault.Cut {
 		panic(http.ErrAbortHandler)
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	if call.fault.Error != "" {
+		writeError(w, call.format, call.fault.err())
+		return
+	}
+	s.carryOut(w, r, call, do)
 }
 
-// admit refuses what no SDK sends, before its body is read.
-func (s *Server) admit(r *http.Request) (name string, do action, refusal *apiError) {
+// carryOut does what the call asks, with the faults that come after it.
+func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, call *request, do action) {
+	out, f := w, call.fault
+	control := http.NewResponseController(w)
+	if call.action != "SubscribeToShard" {
+		// A client that does not take its answer must not hold it forever.
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout + f.DelayAnswer))
+		switch {
+		case f.Drop:
+			out = &unheard{header: http.Header{}}
+		case f.DelayAnswer > 0:
+			out = &late{ResponseWriter: w, wait: func() { s.pause(r.Context(), f.DelayAnswer) }}
+		}
+	}
+	if err := do(r.Context(), out, call); err != nil {
+		e := asAPI(err)
+		if e.Type == internalFailure && r.Context().Err() == nil {
+			s.log.Error("call", "action", call.action, "err", err)
+		}
+		writeError(out, call.format, e)
+	}
+	if f.Drop {
+		panic(http.ErrAbortHandler)
+	}
+	_ = control.SetWriteDeadline(time.Time{})
+}
+
+// pause waits, unless the client goes away or the server stops.
+func (s *Server) pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.stop.Done():
+	}
+}
+
+// admit refuses what no SDK sends, before its body is read. The request it
+// returns always says in which format to answer.
+func (s *Server) admit(r *http.Request) (call *request, do action, refusal *apiError) {
+	call = &request{format: jsonFormat{}}
 	// A page in a browser on this machine can reach a loopback address.
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
-		return "", nil, errorf(accessDenied, "browsers are not served")
+		return call, nil, errorf(accessDenied, "browsers are not served")
 	}
 	if r.Method != http.MethodPost {
-		return "", nil, &apiError{Type: unknownOperation, Message: "a call is a POST", code: http.StatusMethodNotAllowed}
+		return call, nil, &apiError{Type: unknownOperation, Message: "a call is a POST", code: http.StatusMethodNotAllowed}
 	}
 	if r.URL.Path != "/" {
-		return "", nil, errorf(unknownOperation, "a call is a POST to /")
+		return call, nil, errorf(unknownOperation, "a call is a POST to /")
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != contentType {
-		return "", nil, errorf(serialization, "the content type must be %s", contentType)
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	f := formats[kind]
+	if err != nil || f == nil {
+		return call, nil, errorf(serialization, "the content type must be %s or %s", jsonFormat{}.contentType(), cborFormat{}.contentType())
 	}
+	call.format = f
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if do = s.actions[name]; !ok || do == nil {
-		return "", nil, errorf(unknownOperation, "no such call here: %s", clip(r.Header.Get("X-Amz-Target")))
+		return call, nil, errorf(unknownOperation, "no such call here: %s", clip(r.Header.Get("X-Amz-Target")))
 	}
-	return name, do, nil
+	call.action = name
+	return call, do, nil
 }
 
 // body reads the request's body within its bounds of size, time and memory.
@@ -193,6 +238,20 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, name string) (rele
 		return release, nil, errorf(serialization, "the body did not arrive")
 	}
 	return release, body, nil
+}
+
+// late is an answer that is held back, as a slow network would.
+type late struct {
+	http.ResponseWriter
+	wait func()
+}
+
+func (l *late) Write(b []byte) (int, error) {
+	if l.wait != nil {
+		l.wait()
+		l.wait = nil
+	}
+	return l.ResponseWriter.Write(b)
 }
 
 // unheard takes an answer that is not to arrive.

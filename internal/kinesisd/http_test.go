@@ -3,8 +3,10 @@ package kinesisd
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,8 +106,11 @@ func FuzzCall(f *testing.F) {
 		`{"StreamName":"s","ShardToSplit":"shardId-000000000000","NewStartingHashKey":"5"}`, `{"StreamName":"s","ShardToMerge":"shardId-000000000000","AdjacentShardToMerge":"shardId-000000000001"}`,
 		`{"StreamName":"s","TargetShardCount":3,"ScalingType":"UNIFORM_SCALING"}`, `{"StreamName":"s","RetentionPeriodHours":30}`, `{"NextToken":"x","MaxResults":1}`,
 		`{"StreamName":"s","ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":-1e308},"MaxResults":1}`, `{"ShardIterator":"AAAA","Limit":1}`,
+		`{"StreamName":"s","Tags":{"a":"b","%":""},"TagKeys":["a"],"ShardLevelMetrics":["ALL"],"EncryptionType":"KMS","KeyId":"k"}`,
+		`{"ResourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","Tags":{"a":"b"},"TagKeys":["a"],"Policy":"{}"}`,
+		`{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s","StreamModeDetails":{"StreamMode":"ON_DEMAND"},"MaxRecordSizeInKiB":2048,"WarmThroughputMiBps":1,"RecordDistributionStrategy":"AUTO"}`,
 	} {
-		for i := range 20 {
+		for i := range 40 {
 			f.Add(byte(i), []byte(body))
 		}
 	}
@@ -115,18 +120,24 @@ func FuzzCall(f *testing.F) {
 	}
 	f.Cleanup(func() { _ = s.Close() })
 	must(f, s, "CreateStream", `{"StreamName":"s","ShardCount":2}`)
-	var names []string
-	for name := range s.actions {
-		if name != "DeleteStream" && name != "SubscribeToShard" { // the stream is for all, and one does not end
-			names = append(names, name)
-		}
-	}
+	names := finiteCalls(s)
 	f.Fuzz(func(t *testing.T, call byte, body []byte) {
 		name := names[int(call)%len(names)]
 		if code, out := post(t, s, name, string(body)); code >= 500 {
 			t.Errorf("%s %q answered %d %v", name, body, code, out)
 		}
 	})
+}
+
+// finiteCalls are those to fuzz: the stream is for all, and one call does not
+// end.
+func finiteCalls(s *Server) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(s.actions)) {
+		if name != "DeleteStream" && name != "SubscribeToShard" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // FuzzTexts parses what clients send back to us: what is accepted is written

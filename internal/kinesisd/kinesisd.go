@@ -65,8 +65,11 @@ type Config struct {
 	// Heartbeat is the longest silence of a subscription. The default is 5 seconds.
 	Heartbeat time.Duration
 
-	// Fault, when set, is asked before each call what should go wrong with
-	// it. It is meant for tests, and may be called from many goroutines.
+	// Faults are rules of what should go wrong, for tests. They may be
+	// changed while the server runs.
+	Faults *Faults
+	// Fault, when set, is asked before each call instead of Faults what
+	// should go wrong with it. It may be called from many goroutines.
 	Fault func(action string, body []byte) Fault
 	// Log gets what an operator may want to know. The default is silence.
 	Log *slog.Logger
@@ -169,7 +172,13 @@ func Open(cfg Config) (*Server, error) {
 		s.closeStore()
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	// The SDK for Java subscribes over HTTP/2, and without TLS it begins with
+	// that at once.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
+		Protocols:         protocols,
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute,

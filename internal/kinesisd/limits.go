@@ -15,6 +15,7 @@ const (
 	maxReadBytes        = 10 << 20 // data of one GetRecords
 	maxConsumers        = 20       // registered with one stream
 	maxShards           = 500      // open shards of one stream, the usual quota
+	maxOnDemandStreams  = 50
 	maxRetentionHours   = 8760
 	minRetentionHours   = 24
 )

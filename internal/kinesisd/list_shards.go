@@ -19,7 +19,7 @@ type listShardsInput struct {
 	ShardFilter           *struct {
 		Type      string
 		ShardId   string
-		Timestamp *float64
+		Timestamp *timestamp
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *Server) listShardsFrom(in *listShardsInput) (*stream, token, error) {
 	return st, t, err
 }
 
-func (t *token) setFilter(st *stream, kind, shardID string, timestamp *float64, now int64) error {
+func (t *token) setFilter(st *stream, kind, shardID string, at *timestamp, now int64) error {
 	switch kind {
 	case "AFTER_SHARD_ID":
 		from, err := shardIndexAfter(shardID)
@@ -124,10 +124,10 @@ func (t *token) setFilter(st *stream, kind, shardID string, timestamp *float64, 
 		t.filter = everyShard
 		return nil
 	case "AT_TIMESTAMP", "FROM_TIMESTAMP":
-		if timestamp == nil || *timestamp < 0 || math.IsNaN(*timestamp) || *timestamp > 1e12 {
+		if at == nil || *at < 0 || math.IsNaN(float64(*at)) || *at > 1e12 {
 			return errorf(invalidArgument, "ShardFilter of type %s needs a Timestamp.", kind)
 		}
-		t.filter, t.after = atTime, sequence(math.Round(*timestamp*1000))
+		t.filter, t.after = atTime, sequence(math.Round(float64(*at)*1000))
 		if kind == "FROM_TIMESTAMP" {
 			t.filter = fromTime
 		}

@@ -18,6 +18,9 @@ func (s *Server) mergeShards(ctx context.Context, in *mergeShardsInput) (*empty,
 		if err != nil {
 			return err
 		}
+		if err := st.mustBeProvisioned("MergeShards"); err != nil {
+			return err
+		}
 		a, err := st.openShard(in.ShardToMerge)
 		if err != nil {
 			return err

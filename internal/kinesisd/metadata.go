@@ -2,6 +2,7 @@ package kinesisd
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -9,9 +10,13 @@ import (
 	"time"
 )
 
-// formatVersion is kept in the user_version of every file. A file of another
-// version is refused.
-const formatVersion = 1
+// formatVersion is kept in the user_version of every file of records,
+// metadataVersion in that of the metadata. A file of a later version is
+// refused; metadata of an earlier one is brought up to date.
+const (
+	formatVersion   = 1
+	metadataVersion = 2
+)
 
 // metadata is the small database of streams, shards, consumers and the list
 // of record files. It stays locked while it is open, which also keeps a second
@@ -26,7 +31,14 @@ CREATE TABLE shards (number INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NO
 	low TEXT NOT NULL, high TEXT NOT NULL, parent TEXT NOT NULL, adjacent TEXT NOT NULL,
 	start INTEGER NOT NULL, "end" INTEGER NOT NULL, created INTEGER NOT NULL, closed INTEGER NOT NULL, UNIQUE (stream, idx));
 CREATE TABLE consumers (stream INTEGER NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL, PRIMARY KEY (stream, name));
-PRAGMA user_version = 1;`
+`
+
+// metadataSince2 came with version 2: what is kept of a stream beside its
+// shards, and what is attached to streams (consumer is empty) and consumers.
+const metadataSince2 = `
+ALTER TABLE streams ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE attached (stream INTEGER NOT NULL, consumer TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (stream, consumer));
+PRAGMA user_version = 2;`
 
 func openMetadata(path string) (*metadata, error) {
 	if err := createPrivate(path); err != nil {
@@ -39,16 +51,22 @@ func openMetadata(path string) (*metadata, error) {
 	db.SetMaxOpenConns(1) // the lock belongs to a connection
 	m := &metadata{db}
 	err = m.change(func(tx *sql.Tx) error {
-		switch v, err := version(tx); {
-		case err != nil:
+		v, err := version(tx)
+		if err != nil {
 			return err
-		case v == 0:
-			_, err := tx.Exec(metadataSchema)
-			return err
-		case v != formatVersion:
-			return fmt.Errorf("format version %d, this program knows %d", v, formatVersion)
 		}
-		return nil
+		if v > metadataVersion {
+			return fmt.Errorf("format version %d, this program knows %d", v, metadataVersion)
+		}
+		if v == 0 {
+			if _, err := tx.Exec(metadataSchema); err != nil {
+				return err
+			}
+		}
+		if v < 2 {
+			_, err = tx.Exec(metadataSince2)
+		}
+		return err
 	})
 	if err != nil {
 		_ = db.Close()
@@ -74,8 +92,12 @@ func (m *metadata) change(f func(tx *sql.Tx) error) error {
 // insertStream stores a new stream with its consumers and shards, and sets
 // its id.
 func insertStream(tx *sql.Tx, st *stream) error {
-	r, err := tx.Exec(`INSERT INTO streams (name, created, retention, max_record, on_demand, next_index) VALUES (?,?,?,?,?,?)`,
-		st.name, st.created, st.retention.Milliseconds(), st.maxRecord, st.onDemand, st.nextIndex)
+	text, err := json.Marshal(st.settings)
+	if err != nil {
+		return err
+	}
+	r, err := tx.Exec(`INSERT INTO streams (name, created, retention, max_record, on_demand, next_index, settings) VALUES (?,?,?,?,?,?,?)`,
+		st.name, st.created, st.retention.Milliseconds(), st.maxRecord, st.onDemand, st.nextIndex, string(text))
 	if err != nil {
 		return err
 	}
@@ -87,7 +109,7 @@ func insertStream(tx *sql.Tx, st *stream) error {
 			return err
 		}
 	}
-	return nil
+	return storeAttached(tx, st.id, "", st.attached)
 }
 
 // insertShard stores a new shard and sets its number.
@@ -105,7 +127,7 @@ func insertShard(tx *sql.Tx, sh *shard) error {
 
 // deleteStream forgets a stream. Its records stay in the files until those go.
 func deleteStream(tx *sql.Tx, id int64) error {
-	for _, q := range []string{`DELETE FROM consumers WHERE stream = ?`, `DELETE FROM shards WHERE stream = ?`, `DELETE FROM streams WHERE id = ?`} {
+	for _, q := range []string{`DELETE FROM attached WHERE stream = ?`, `DELETE FROM consumers WHERE stream = ?`, `DELETE FROM shards WHERE stream = ?`, `DELETE FROM streams WHERE id = ?`} {
 		if _, err := tx.Exec(q, id); err != nil {
 			return err
 		}
@@ -116,12 +138,17 @@ func deleteStream(tx *sql.Tx, id int64) error {
 // loadStreams reads every stream with its shards and consumers.
 func (m *metadata) loadStreams() (map[string]*stream, error) {
 	byID := map[int64]*stream{}
-	err := m.each(`SELECT id, name, created, retention, max_record, on_demand, next_index FROM streams`, func(rows *sql.Rows) error {
-		st, retention := &stream{}, int64(0)
-		err := rows.Scan(&st.id, &st.name, &st.created, &retention, &st.maxRecord, &st.onDemand, &st.nextIndex)
+	err := m.each(`SELECT id, name, created, retention, max_record, on_demand, next_index, settings FROM streams`, func(rows *sql.Rows) error {
+		st, retention, text := &stream{}, int64(0), ""
+		if err := rows.Scan(&st.id, &st.name, &st.created, &retention, &st.maxRecord, &st.onDemand, &st.nextIndex, &text); err != nil {
+			return err
+		}
 		st.retention = time.Duration(retention) * time.Millisecond
 		byID[st.id] = st
-		return err
+		if err := json.Unmarshal([]byte(text), &st.settings); err != nil {
+			return fmt.Errorf("settings of stream %s are damaged: %w", st.name, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -158,12 +185,43 @@ func (m *metadata) loadStreams() (map[string]*stream, error) {
 		byID[id].consumers = append(byID[id].consumers, c)
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := m.loadAttached(byID); err != nil {
+		return nil, err
+	}
 	streams := map[string]*stream{}
 	for _, st := range byID {
 		st.reopen()
 		streams[st.name] = st
 	}
-	return streams, err
+	return streams, nil
+}
+
+// loadAttached reads what hangs on streams and consumers.
+func (m *metadata) loadAttached(byID map[int64]*stream) error {
+	return m.each(`SELECT stream, consumer, value FROM attached`, func(rows *sql.Rows) error {
+		var id int64
+		var name, text string
+		if err := rows.Scan(&id, &name, &text); err != nil {
+			return err
+		}
+		st := byID[id]
+		if st == nil {
+			return fmt.Errorf("tags belong to no stream")
+		}
+		r := resource{stream: st}
+		if name != "" {
+			if r.consumer = st.consumer(name); r.consumer == nil {
+				return fmt.Errorf("tags of stream %s belong to no consumer", st.name)
+			}
+		}
+		if err := json.Unmarshal([]byte(text), r.attached()); err != nil {
+			return fmt.Errorf("tags of stream %s are damaged: %w", st.name, err)
+		}
+		return nil
+	})
 }
 
 // loadHours reads the list of record files.

@@ -42,7 +42,7 @@ func (s *Server) putRecord(ctx context.Context, in *putRecordInput) (*putRecordO
 	if e.err != nil {
 		return nil, e.err
 	}
-	return &putRecordOutput{e.shard.id(), e.seq.String(), "NONE"}, nil
+	return &putRecordOutput{e.shard.id(), e.seq.String(), s.encryption(st)}, nil
 }
 
 func (s *Server) putTarget(ref streamRef) (*stream, int, error) {

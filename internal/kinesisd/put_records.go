@@ -18,9 +18,9 @@ type putRecordsInput struct {
 	Records []recordInput
 }
 
-func (s *Server) putRecords(ctx context.Context, w http.ResponseWriter, body []byte, f Fault) error {
+func (s *Server) putRecords(ctx context.Context, w http.ResponseWriter, r *request) error {
 	var in putRecordsInput
-	if err := decode(body, &in); err != nil {
+	if err := r.decode(&in); err != nil {
 		return err
 	}
 	var v violations
@@ -38,11 +38,7 @@ func (s *Server) putRecords(ctx context.Context, w http.ResponseWriter, body []b
 		if err := b.set(i, &in.Records[i], maxRecord, "records."+strconv.Itoa(i+1)+".member."); err != nil {
 			return err
 		}
-		if f.Record != nil {
-			if kind := f.Record(i); kind != "" {
-				b.entries[i].err = errorf(kind, "injected fault")
-			}
-		}
+		b.entries[i].err = s.recordFault(r, st, i, b.entries[i].key)
 	}
 	if b.size > maxPutBytes {
 		return errorf(invalidArgument, "Records size exceeds 10 MB limit")
@@ -50,35 +46,36 @@ func (s *Server) putRecords(ctx context.Context, w http.ResponseWriter, body []b
 	if err := s.writer.put(ctx, b); err != nil {
 		return err
 	}
-	return reply(w, b.answer())
+	answer, err := r.format.encode(b.answer(s.encryption(st)))
+	if err != nil {
+		return err
+	}
+	return reply(w, r.format, answer)
 }
 
-// answer writes the result of each record, in the order of the input.
-func (b *putBatch) answer() []byte {
-	failed := 0
-	out := make([]byte, 0, 64+128*len(b.entries))
-	out = append(out, `{"EncryptionType":"NONE","Records":[`...)
+type putRecordsOutput struct {
+	EncryptionType    string
+	FailedRecordCount int
+	Records           []putRecordsEntry
+}
+
+type putRecordsEntry struct {
+	ShardId        string `json:",omitempty"`
+	SequenceNumber string `json:",omitempty"`
+	ErrorCode      string `json:",omitempty"`
+	ErrorMessage   string `json:",omitempty"`
+}
+
+// answer is the result of each record, in the order of the input.
+func (b *putBatch) answer(encryption string) *putRecordsOutput {
+	out := &putRecordsOutput{EncryptionType: encryption, Records: make([]putRecordsEntry, len(b.entries))}
 	for i := range b.entries {
-		if i > 0 {
-			out = append(out, ',')
+		if e := &b.entries[i]; e.err != nil {
+			out.FailedRecordCount++
+			out.Records[i] = putRecordsEntry{ErrorCode: e.err.Type, ErrorMessage: e.err.Message}
+		} else {
+			out.Records[i] = putRecordsEntry{ShardId: e.shard.id(), SequenceNumber: e.seq.String()}
 		}
-		e := &b.entries[i]
-		if e.err != nil {
-			failed++
-			out = append(out, `{"ErrorCode":`...)
-			out = appendString(out, e.err.Type)
-			out = append(out, `,"ErrorMessage":`...)
-			out = appendString(out, e.err.Message)
-			out = append(out, '}')
-			continue
-		}
-		out = append(out, `{"ShardId":"`...)
-		out = append(out, e.shard.id()...)
-		out = append(out, `","SequenceNumber":"`...)
-		out = e.seq.append(out)
-		out = append(out, `"}`...)
 	}
-	out = append(out, `],"FailedRecordCount":`...)
-	out = strconv.AppendInt(out, int64(failed), 10)
-	return append(out, '}')
+	return out
 }

@@ -132,7 +132,7 @@ func (s *Server) visibleHours(st *stream) []*hour {
 type startingPosition struct {
 	Type           string
 	SequenceNumber string
-	Timestamp      *float64
+	Timestamp      *timestamp
 }
 
 // position resolves a starting position: the reader gets what lies after it.
@@ -158,7 +158,7 @@ func (s *Server) position(ctx context.Context, sh *shard, p startingPosition) (s
 		if p.Timestamp == nil {
 			return 0, errorf(invalidArgument, "Must specify timestampInMillis parameter for AT_TIMESTAMP.")
 		}
-		at := math.Round(*p.Timestamp * 1000)
+		at := math.Round(float64(*p.Timestamp) * 1000)
 		if now := s.cfg.now(); at > float64(now.UnixMilli()+1) {
 			return 0, errorf(invalidArgument, "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: %.0f, currentTimestampInMillis: %d", at, now.UnixMilli())
 		}

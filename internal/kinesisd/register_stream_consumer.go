@@ -3,6 +3,7 @@ package kinesisd
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -10,14 +11,18 @@ import (
 // RegisterStreamConsumer registers a reader for SubscribeToShard. It is ACTIVE
 // at once. A stream has at most 20.
 //
-// Heeded: StreamARN, ConsumerName. Not: Tags.
-type registerStreamConsumerInput struct{ StreamARN, ConsumerName string }
+// Heeded: StreamARN, ConsumerName, Tags.
+type registerStreamConsumerInput struct {
+	StreamARN, ConsumerName string
+	Tags                    map[string]string
+}
 
 type registerStreamConsumerOutput struct{ Consumer consumerShape }
 
 func (s *Server) registerStreamConsumer(ctx context.Context, in *registerStreamConsumerInput) (*registerStreamConsumerOutput, error) {
 	var v violations
 	v.name(in.ConsumerName, "consumerName")
+	v.tags(in.Tags, 0, "tags")
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -33,10 +38,13 @@ func (s *Server) registerStreamConsumer(ctx context.Context, in *registerStreamC
 		if len(st.consumers) >= maxConsumers {
 			return errorf(limitExceeded, "Stream %s has %d registered consumers already.", st.name, maxConsumers)
 		}
-		c := &consumer{in.ConsumerName, s.cfg.now().UnixMilli()}
+		c := &consumer{name: in.ConsumerName, created: s.cfg.now().UnixMilli()}
+		if err := addTags(in.Tags)(&c.attached); err != nil {
+			return err
+		}
 		err = s.meta.change(func(tx *sql.Tx) error {
 			_, err := tx.Exec(`INSERT INTO consumers (stream, name, created) VALUES (?,?,?)`, st.id, c.name, c.created)
-			return err
+			return errors.Join(err, storeAttached(tx, st.id, c.name, c.attached))
 		})
 		if err != nil {
 			return err

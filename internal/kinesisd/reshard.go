@@ -84,8 +84,12 @@ func (r *resharding) apply() error {
 
 // openShard finds a shard that can still be split or merged.
 func (st *stream) openShard(id string) (*shard, error) {
-	sh, err := st.mustShard(id)
-	if err == nil && sh.end != 0 {
+	sh := st.shard(id)
+	if sh == nil {
+		return nil, errorf(resourceNotFound, "Could not find shard %s in stream %s under account 000000000000.", clip(id), st.name)
+	}
+	var err error
+	if sh.end != 0 {
 		err = errorf(invalidArgument, "Shard %s in stream %s under account 000000000000 has already been merged or split, and thus is not eligible for merging or splitting.", id, st.name)
 	}
 	return sh, err

@@ -15,6 +15,9 @@ func (t seconds) append(b []byte) []byte {
 // MarshalJSON writes the number.
 func (t seconds) MarshalJSON() ([]byte, error) { return t.append(nil), nil }
 
+// timestamp is a time in a call: seconds with a fraction.
+type timestamp float64
+
 type hashRangeShape struct{ StartingHashKey, EndingHashKey string }
 
 type shardShape struct {

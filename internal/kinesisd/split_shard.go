@@ -24,6 +24,9 @@ func (s *Server) splitShard(ctx context.Context, in *splitShardInput) (*empty, e
 		if err != nil {
 			return err
 		}
+		if err := st.mustBeProvisioned("SplitShard"); err != nil {
+			return err
+		}
 		sh, err := st.openShard(in.ShardToSplit)
 		if err != nil {
 			return err

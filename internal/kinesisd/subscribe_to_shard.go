@@ -2,7 +2,7 @@ package kinesisd
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -12,12 +12,12 @@ import (
 // one subscriber of a consumer. A second call of the same consumer for the
 // same shard is refused for five seconds, then takes over.
 //
-// Heeded: ConsumerARN, ShardId, StartingPosition of all five types.
-// Not: DryRun.
+// Heeded: ConsumerARN, ShardId, StartingPosition of all five types, DryRun.
 type subscribeToShardInput struct {
 	ConsumerARN      string
 	ShardId          string
 	StartingPosition startingPosition
+	DryRun           bool
 }
 
 // subscriptions knows who is being sent what.
@@ -29,6 +29,10 @@ type subscriptions struct {
 type subscriptionKey struct {
 	consumer *consumer
 	shard    *shard
+}
+
+func (k subscriptionKey) String() string {
+	return fmt.Sprintf("000000000000:%s:%s:%s", k.shard.stream.name, k.shard.id(), k.consumer.name)
 }
 
 // subscription is one call of SubscribeToShard.
@@ -44,9 +48,9 @@ func (s *subscriptions) begin(key subscriptionKey, gap time.Duration) (*subscrip
 	defer s.mu.Unlock()
 	if old := s.current[key]; old != nil {
 		if time.Since(old.started) < gap {
-			return nil, errorf(resourceInUse, "Another active subscription exists for this consumer: shard %s", key.shard.id())
+			return nil, errorf(resourceInUse, "Another active subscription exists for this consumer: %s", key)
 		}
-		old.end(errorf(resourceInUse, "Another subscription of this consumer has taken over shard %s", key.shard.id()))
+		old.end(errorf(resourceInUse, "Another active subscription exists for this consumer: %s", key))
 	}
 	if s.current == nil {
 		s.current = map[subscriptionKey]*subscription{}
@@ -88,9 +92,9 @@ func (s *subscriptions) forget(c *consumer) {
 	}
 }
 
-func (s *Server) subscribeToShard(ctx context.Context, w http.ResponseWriter, body []byte, f Fault) error {
+func (s *Server) subscribeToShard(ctx context.Context, w http.ResponseWriter, r *request) error {
 	var in subscribeToShardInput
-	if err := decode(body, &in); err != nil {
+	if err := r.decode(&in); err != nil {
 		return err
 	}
 	s.mu.RLock()
@@ -107,6 +111,9 @@ func (s *Server) subscribeToShard(ctx context.Context, w http.ResponseWriter, bo
 	if err != nil {
 		return err
 	}
+	if in.DryRun {
+		return errorf(dryRun, "The request would have succeeded, but the DryRun parameter is set.")
+	}
 	key := subscriptionKey{c, sh}
 	sub, err := s.subs.begin(key, s.cfg.SubscriptionGap)
 	if err != nil {
@@ -121,9 +128,9 @@ func (s *Server) subscribeToShard(ctx context.Context, w http.ResponseWriter, bo
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	out := newEventWriter(w)
-	if out.event("initial-response", []byte("{}")) == nil {
-		s.send(ctx, out, sub, sh, after, f)
+	out := newEventWriter(w, r.format)
+	if out.event("initial-response", mustEncode(r.format, struct{}{})) == nil {
+		s.send(ctx, out, sub, sh, after, r.fault)
 	}
 	return nil
 }
@@ -152,7 +159,7 @@ func (s *Server) send(ctx context.Context, out *eventWriter, sub *subscription, 
 		after = p.next
 		sent, quiet := p.bytes(), len(p.records) == 0 && !p.ended && !first
 		if !f.Mute && !quiet {
-			err = out.event("SubscribeToShardEvent", s.eventPayload(sh, p))
+			err = out.event("SubscribeToShardEvent", s.eventPayload(out.format, sh, p))
 		}
 		s.drop(p)
 		if err != nil || p.ended || f.Drop {
@@ -176,7 +183,7 @@ func (s *Server) send(ctx context.Context, out *eventWriter, sub *subscription, 
 			case <-paused:
 				waiting = false
 			case <-heartbeat.C:
-				if !f.Mute && out.event("SubscribeToShardEvent", s.eventPayload(sh, &page{next: after})) != nil {
+				if !f.Mute && out.event("SubscribeToShardEvent", s.eventPayload(out.format, sh, &page{next: after})) != nil {
 					return
 				}
 				heartbeat.Reset(s.cfg.Heartbeat)
@@ -194,16 +201,8 @@ func (s *Server) send(ctx context.Context, out *eventWriter, sub *subscription, 
 	}
 }
 
-// eventPayload is the JSON of one event.
-func (s *Server) eventPayload(sh *shard, p *page) []byte {
-	b := make([]byte, 0, 512+p.bytes()*3/2+len(p.records)*256)
-	b = append(b, `{"Records":[`...)
-	for i := range p.records {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = p.records[i].append(b)
-	}
+// eventPayload is the body of one event.
+func (s *Server) eventPayload(f format, sh *shard, p *page) []byte {
 	rest := struct {
 		ContinuationSequenceNumber string `json:",omitempty"`
 		MillisBehindLatest         int64
@@ -216,10 +215,11 @@ func (s *Server) eventPayload(sh *shard, p *page) []byte {
 		// goes on from the start misses nothing.
 		rest.ContinuationSequenceNumber = max(p.next, sh.start).String()
 	}
-	tail, err := json.Marshal(rest)
-	if err != nil {
-		panic(err) // text and numbers
+	end, encryption := mustEncode(f, rest), s.recordEncryption(sh.stream)
+	b := make([]byte, 0, 512+p.bytes()*3/2+len(p.records)*256)
+	b = f.head(b, len(p.records), end)
+	for i := range p.records {
+		b = f.record(b, i, &p.records[i], encryption)
 	}
-	b = append(b, "],"...)
-	return append(b, tail[1:]...)
+	return f.foot(b, end)
 }

@@ -18,6 +18,8 @@ type stream struct {
 	maxRecord int  // bytes
 	onDemand  bool // as the client declared it; it changes nothing here
 	nextIndex int  // of the next shard
+	settings
+	attached
 	deleted   bool
 	shards    []*shard // by index; those without records left are gone
 	open      []*shard // by hash range, the whole ring without gaps
@@ -45,6 +47,7 @@ type shard struct {
 type consumer struct {
 	name    string
 	created int64 // milliseconds
+	attached
 }
 
 func (sh *shard) id() string { return shardID(sh.index) }
@@ -115,7 +118,8 @@ func (s *Server) consumerARN(st *stream, c *consumer) string {
 	return fmt.Sprintf("%s/consumer/%s:%d", s.streamARN(st.name), c.name, c.created/1000)
 }
 
-// streamRef is how calls name a stream.
+// streamRef is how calls name a stream. Their StreamId is "reserved for future
+// use" and heeded by nobody.
 type streamRef struct {
 	StreamName string
 	StreamARN  string

@@ -34,6 +34,9 @@ func (s *Server) updateShardCount(ctx context.Context, in *updateShardCountInput
 		if err != nil {
 			return err
 		}
+		if err := st.mustBeProvisioned("UpdateShardCount"); err != nil {
+			return err
+		}
 		current := len(st.open)
 		out.StreamName, out.StreamARN, out.CurrentShardCount = st.name, s.streamARN(st.name), current
 		if in.TargetShardCount > 2*current || 2*in.TargetShardCount < current {
