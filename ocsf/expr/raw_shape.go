@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -21,7 +22,7 @@ const (
 	OpLookup             // Table, Name (the field of the row, "" = the scalar), Args[0] the key
 	OpCoalesce           // the first of Args that is there
 	OpIf                 // Args[0] ? Args[1] : Args[2]
-	OpCall               // Name: seconds millis micros json inZone timeAs; Args[0], Value (a layout), Zone
+	OpCall               // Name: seconds millis micros json inZone timeAs lowerAscii upperAscii trim extract member; Args, Value (a layout, a pattern), Zone
 	OpList               // Args
 	OpMap                // Names[i]: Args[i]
 	OpPart               // Args[0] split at Value, of that number Index
@@ -38,6 +39,7 @@ const (
 	OpSuffix // Args[0] ends with Value
 	OpInside // Args[0] contains Value
 	OpExists // the list Args[0] has an element for which Steps[0].Where holds
+	OpMatch  // Args[0] matches the pattern Value
 
 	OpProgram // Program
 )
@@ -169,17 +171,24 @@ func (l *lowering) member(e ast.Expr) *RawExpr {
 	if field == "" {
 		return nil
 	}
-	in := l.shape(operand)
+	in := l.path(operand)
 	switch {
 	case in == nil:
 	case in.Op == OpPath:
 		return in.step(Step{Name: field})
-	case in.Op == OpCall && in.Name == "json":
-		return &RawExpr{Op: OpPath, Args: []*RawExpr{in}, Steps: []Step{{Name: field}}}
 	case in.Op == OpLookup && in.Name == "":
 		return &RawExpr{Op: OpLookup, Table: in.Table, Name: field, Args: in.Args}
 	}
 	return nil
+}
+
+// path is the shape of what a step goes on from: json(…) is a path without one.
+func (l *lowering) path(e ast.Expr) *RawExpr {
+	x := l.shape(e)
+	if x != nil && x.Op == OpCall && x.Name == "json" {
+		return &RawExpr{Op: OpPath, Args: []*RawExpr{x}}
+	}
+	return x
 }
 
 // step is the path one step further.
@@ -208,7 +217,7 @@ func (l *lowering) where(e ast.Expr, macro string) (*RawExpr, *Where) {
 	if is == nil || is.Args[0].Op != OpPath || is.Args[0].Var != v || len(is.Args[0].Steps) == 0 {
 		return nil, nil
 	}
-	list := l.shape(e.AsComprehension().IterRange())
+	list := l.path(e.AsComprehension().IterRange())
 	if list == nil || list.Op != OpPath {
 		return nil, nil
 	}
@@ -264,12 +273,18 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 			if x := l.part(args[0], n); x != nil {
 				return x
 			}
-			if in := l.shape(args[0]); in != nil && in.Op == OpPath {
+			if in := l.path(args[0]); in != nil && in.Op == OpPath {
 				return in.step(Step{Index: n})
 			}
 			return nil
 		}
-		return l.member(e)
+		if x := l.member(e); x != nil {
+			return x
+		}
+		if of, key := l.path(args[0]), l.shape(args[1]); of != nil && of.Op == OpPath && key != nil && key.Op == OpPath {
+			return &RawExpr{Op: OpCall, Name: "member", Args: []*RawExpr{of, key}, Program: l.program(e).Program}
+		}
+		return nil
 	case "orValue", "or":
 		if c.IsMemberFunction() && len(args) == 1 {
 			return &RawExpr{Op: OpCoalesce, Args: []*RawExpr{l.expr(c.Target()), l.expr(args[0])}}
@@ -295,7 +310,24 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 			}
 		}
 	case operators.Add:
-		return l.concat(e, args)
+		return l.concat(e)
+	case "lowerAscii", "upperAscii", "trim":
+		if c.IsMemberFunction() && len(args) == 0 {
+			if of := l.shape(c.Target()); of != nil && of.Op <= OpConcat && of.Op != OpList && of.Op != OpMap {
+				return &RawExpr{Op: OpCall, Name: c.FunctionName(), Type: RawText, Args: []*RawExpr{of}}
+			}
+		}
+	case "regex.extract":
+		if len(args) == 2 {
+			return l.pattern(args[0], args[1], &RawExpr{Op: OpCall, Name: "extract"})
+		}
+	case "matches":
+		switch {
+		case c.IsMemberFunction() && len(args) == 1:
+			return l.pattern(c.Target(), args[0], &RawExpr{Op: OpMatch, Type: RawBool})
+		case len(args) == 2:
+			return l.pattern(args[0], args[1], &RawExpr{Op: OpMatch, Type: RawBool})
+		}
 	case "inZone", "timeAs":
 		if t, err := timeCallOf(c); err == nil && t != nil {
 			return &RawExpr{Op: OpCall, Name: c.FunctionName(), Type: RawTime, Zone: t.zone, Value: RawValue{Kind: RawText, Text: t.layout}, Args: []*RawExpr{l.expr(args[0])}}
@@ -318,20 +350,40 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 
 // concat lowers the joining of texts. Numbers and lists have a + too: what they
 // make is left to the program.
-func (l *lowering) concat(e ast.Expr, args []ast.Expr) *RawExpr {
+func (l *lowering) concat(e ast.Expr) *RawExpr {
 	x := &RawExpr{Op: OpConcat}
-	for _, a := range args {
-		part := l.shape(a)
-		switch {
-		case part == nil, part.Op > OpConcat, part.Op == OpList, part.Op == OpMap, part.Op == OpConst && part.Value.Kind != RawText:
+	for _, operand := range operands(e, nil) {
+		part := l.shape(operand)
+		if part == nil || part.Op > OpConcat || part.Op == OpList || part.Op == OpMap || part.Op == OpConst && part.Value.Kind != RawText {
 			return nil
-		case part.Op == OpConcat:
-			x.Args = append(x.Args, part.Args...)
-		default:
-			x.Args = append(x.Args, part)
 		}
+		x.Args = append(x.Args, part)
 	}
 	x.Program = l.program(e).Program
+	return x
+}
+
+// operands are those of a chain of +.
+func operands(e ast.Expr, to []ast.Expr) []ast.Expr {
+	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.Add && len(e.AsCall().Args()) == 2 {
+		return operands(e.AsCall().Args()[1], operands(e.AsCall().Args()[0], to))
+	}
+	return append(to, e)
+}
+
+// pattern lowers a match of a path with a constant pattern of at most one
+// group; x is the shape it gets.
+func (l *lowering) pattern(of, pattern ast.Expr, x *RawExpr) *RawExpr {
+	p, ok := literal(pattern)
+	in := l.shape(of)
+	if !ok || p.Kind != RawText || in == nil || in.Op > OpConcat || in.Op == OpList || in.Op == OpMap {
+		return nil
+	}
+	re, err := regexp.Compile(p.Text)
+	if err != nil || re.NumSubexp() > 1 {
+		return nil // the program says what is wrong with it
+	}
+	x.Value, x.Args = p, []*RawExpr{in}
 	return x
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"regexp"
 	"strings"
 
 	"nagare/ocsf/expr"
@@ -90,6 +91,19 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			}
 			_, ok = pick(v, step)
 			return truth(ok)
+		}
+	case expr.OpMatch:
+		v, re := c.operand(e.Args[0]), regexp.MustCompile(e.Value.Text)
+		return func(r *run) tri {
+			got, ok := v(r)
+			if !ok {
+				return fail
+			}
+			s, ok := textOf(&got)
+			if !ok {
+				return fail
+			}
+			return truth(re.MatchString(s))
 		}
 	case expr.OpPrefix, expr.OpSuffix, expr.OpInside:
 		test := map[expr.Op]func(string, string) bool{expr.OpPrefix: strings.HasPrefix, expr.OpSuffix: strings.HasSuffix, expr.OpInside: strings.Contains}[e.Op]

@@ -26,7 +26,7 @@ func (c *compiler) find(e *expr.RawExpr) finder {
 			return expr.RawValue{Kind: expr.RawNode, Doc: r.doc, Node: i}, true
 		}
 	}
-	if names := memberNames(e); e.Var != "raw" && len(names) == len(e.Steps) && c.elem != nil {
+	if names := memberNames(e); e.Var != "raw" && len(names) == len(e.Steps) && len(e.Args) == 0 && c.elem != nil {
 		return c.findInElement(names)
 	}
 	steps := e.Steps
@@ -410,6 +410,14 @@ func (c *compiler) mapValue(e *expr.RawExpr) valueFn {
 
 // call compiles the functions of the language.
 func (c *compiler) call(e *expr.RawExpr) valueFn {
+	switch e.Name {
+	case "lowerAscii", "upperAscii", "trim":
+		return c.textCall(e)
+	case "extract":
+		return c.extract(e)
+	case "member":
+		return c.memberOf(e)
+	}
 	arg := c.value(e.Args[0])
 	if e.Name == "json" {
 		return func(r *run) expr.RawValue { return r.json(arg(r)) }

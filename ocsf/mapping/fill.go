@@ -379,7 +379,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			slots[t.text] = v[1]
 		}
 		// The key may be what the program made of it: LOWER to lower.
-		if len(r.pending) == 0 && len(r.vars.Touched) > 0 && x.Args[0].Op == expr.OpProgram {
+		if len(r.pending) == 0 && len(r.vars.Touched) > 0 && (x.Args[0].Op == expr.OpProgram || x.Args[0].Op == expr.OpCall) {
 			r.pending = append(r.pending, r.vars.Touched...)
 		}
 		r.usePending(int32(t.slot))

@@ -20,6 +20,10 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		t.Fatal(err)
 	}
 	values := []string{
+		`json(raw.j)[0]`, `json(raw.j).l[0]`, `json(raw.j).l.filter(e, e.t == "a")[0].v`, `json(raw.jl)[0].t`, `json(raw.jl).filter(e, e.t == "a")[0].v`, `json(raw.jl)[?1].?v.orValue("none")`,
+		`raw.s.lowerAscii()`, `raw.up.upperAscii()`, `raw.up.lowerAscii()`, `raw.up.trim()`, `raw.n.lowerAscii()`, `raw.missing.trim()`, `raw.c.trim()`, `(raw.s + raw.up).lowerAscii()`,
+		`regex.extract(raw.c, "q")`, `regex.extract(raw.c, ":(.)")`, `regex.extract(raw.c, ":(x)?")`, `regex.extract(raw.n, "1")`, `regex.extract(raw.missing, "1")`, `regex.extract(raw.c, "nothing")`,
+		`raw.o[raw.key]`, `raw.?o[?raw.key]`, `raw.?missing[?raw.key]`, `raw.o[raw.n]`, `raw.l[raw.zero]`, `raw.o[raw.missing]`,
 		`raw.s + "|" + raw.c`, `raw.s + raw.n`, `raw.n + raw.n`, `raw.l + raw.l`, `raw.f + raw.f2`, `"a" + raw.s + string(raw.n)`, `raw.s + string(raw.f)`,
 		`string(raw.n)`, `string(raw.f)`, `string(raw.f2)`, `string(raw.b)`, `string(raw.s)`, `string(raw.o)`, `string(raw.missing)`, `raw.s + raw.c.split(":")[1]`, `raw.s + meta.source`, `raw.s + v`, `raw.s + raw.missing`,
 		`raw.s`, `raw.n`, `raw.f`, `raw.b`, `raw.o`, `raw.l`, `raw.o.s`, `raw.?o.?s.orValue("d")`, `raw.?q.?s.orValue("d")`, `raw.?z.orValue(raw.s)`, `raw.?o.?z.orValue(raw.?o.?s.orValue("e"))`,
@@ -34,6 +38,7 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		`true`, `1`, `1.5`, `"t"`, `raw.big`, `v`, `v.k`, `v.k.z`,
 	}
 	conditions := []string{
+		`raw.c.matches("^p:.$")`, `raw.c.matches("nothing")`, `raw.n.matches("1")`, `raw.missing.matches("1")`, `json(raw.jl)[0].t == "a"`, `json(raw.jl).exists(e, e.t == "b")`,
 		`raw.s == "a"`, `raw.s == "b"`, `"a" == raw.s`, `raw.s != "a"`, `raw.q == "a"`, `raw.q != "a"`, `!(raw.q == "a")`, `raw.n == 5`, `raw.n == 6`, `raw.f == 5`, `raw.f2 == 2`, `raw.n == "5"`, `raw.b == true`, `raw.b != true`, `raw.b`, `!raw.b`, `raw.s`,
 		`raw.s in ["a", "b"]`, `raw.s in ["c"]`, `raw.q in ["a"]`, `raw.n in [4, 5]`, `raw.n in ["5"]`, `raw.s in ["b", 5]`,
 		`has(raw.s)`, `has(raw.q)`, `has(raw.z)`, `has(raw.o.s)`, `has(raw.q.s)`, `!has(raw.q.s)`, `has(raw["odd name"].x)`, `"s" in raw`, `"q" in raw`, `"z" in raw`,
@@ -42,7 +47,7 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		`tables.t[raw.s] == "A"`, `tables.t[raw.c] == "A"`, `tables.r[raw.s].x in ["X"]`, `raw.?o.?s.orValue("") == "b"`, `raw.?q.orValue("none") == "none"`, `size(raw.l) == 3`, `raw.o == raw.o`, `raw.l == [1, {"k": "w"}, "t"]`, `v == "e"`, `has(v.k)`,
 	}
 	bodies := []string{
-		`{"s":"a","n":5,"f":5.5,"f2":2.0,"b":true,"o":{"s":"b","k":1},"l":[1,{"k":"w"},"t"],"m":[{"k":"a","v":0},{"k":"b","v":1},{"k":"b","v":2},{"v":9},7,null,{"k":3,"v":"int"}],"odd name":{"x":"odd"},"z":null,"c":"p:q:r","four":4,"j":"{\"a\":1,\"l\":[1,\"two\"]}","big":1700000000123}`,
+		`{"jl":"[{\"t\":\"a\",\"v\":1},{\"t\":\"b\"}]","key":"s","zero":0,"up":" AbC é ","s":"a","n":5,"f":5.5,"f2":2.0,"b":true,"o":{"s":"b","k":1},"l":[1,{"k":"w"},"t"],"m":[{"k":"a","v":0},{"k":"b","v":1},{"k":"b","v":2},{"v":9},7,null,{"k":3,"v":"int"}],"odd name":{"x":"odd"},"z":null,"c":"p:q:r","four":4,"j":"{\"a\":1,\"l\":[1,\"two\"]}","big":1700000000123}`,
 		`{}`, `{"s":1,"n":"5","b":"true","o":[],"l":{},"m":{"k":"b"},"c":5,"j":7}`, `{"s":"","o":{"s":null},"l":[],"m":[],"b":false}`,
 	}
 	c := &compiler{m: &Mapping{paths: rawjson.NewPaths(), raw: raw}}
