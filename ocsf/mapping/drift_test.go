@@ -175,7 +175,7 @@ func (d *drift) delivery(body []byte) {
 			continue
 		}
 		for i, c := range changes {
-			if d.seen[p.path] > 1 && (i+d.seen[p.path])%5 != 0 {
+			if d.seen[p.path] > 1 && (i+d.seen[p.path])%5 != 0 || testing.Short() && (i+p.start)%4 != 0 {
 				continue
 			}
 			changed := slices.Concat(body[:p.start], []byte(c.value), body[p.end:])

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"nagare/ocsf"
@@ -14,33 +15,54 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of the cases anew")
 
+// loaded is a set with the problems it was loaded with.
+type loaded struct {
+	set      *mapping.Set
+	problems []mapping.Problem
+}
+
+// builtins are all files that are built in. Tests share them: a set does not
+// change.
+var builtins = sync.OnceValues(func() (loaded, error) { return loadBuiltin() })
+
 // builtin loads the mapping files that are built in, or the named ones of them.
 func builtin(t testing.TB, names ...string) *mapping.Set {
 	t.Helper()
-	s, err := schema()
+	l, err := builtins()
+	if len(names) > 0 {
+		l, err = loadBuiltin(names...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, p := range l.problems {
+		t.Error(p)
+	}
+	return l.set
+}
+
+func loadBuiltin(names ...string) (loaded, error) {
+	s, err := schema()
+	if err != nil {
+		return loaded{}, err
+	}
 	if len(names) == 0 {
 		if names, err = fs.Glob(mappings.FS, "*.yaml"); err != nil {
-			t.Fatal(err)
+			return loaded{}, err
 		}
 	}
 	var files []mapping.File
 	for _, n := range names {
 		data, err := fs.ReadFile(mappings.FS, n)
 		if err != nil {
-			t.Fatal(err)
+			return loaded{}, err
 		}
 		files = append(files, mapping.File{Name: n, Data: data})
 	}
 	layouts := ocsf.NewLayouts(s)
 	set, problems := mapping.Load(layouts, files)
-	for _, p := range problems {
-		t.Error(p)
-	}
 	layouts.Freeze()
-	return set
+	return loaded{set, problems}, nil
 }
 
 // okta loads the mapping of Okta alone.
