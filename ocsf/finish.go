@@ -373,7 +373,9 @@ func (x *enumPair) finish(e *Event, s []Value) {
 		x.finishList(e, s)
 		return
 	}
-	if !s[x.id].Has() && s[x.text].Has() {
+	// Other, with the caption of an id, is that id: senders number by other
+	// versions.
+	if (!s[x.id].Has() || s[x.id].n == 99) && s[x.text].Has() {
 		id := int64(99)
 		if item, ok := x.enum.ByCaption(s[x.text].Text()); ok {
 			id = item.ID

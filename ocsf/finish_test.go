@@ -304,3 +304,21 @@ func TestFinishProfilesWithin(t *testing.T) {
 		t.Errorf("profile problems at %v", got)
 	}
 }
+
+// TestFinishOther holds that Other with the caption of an id becomes that id,
+// and that any other text stays.
+func TestFinishOther(t *testing.T) {
+	l := layoutOf(t, "authentication", "status", "logon_type")
+	for text, want := range map[string]int64{"success": 1, "Success": 1, "Other": 99, "half": 99, "": 99} {
+		e := &Event{}
+		e.Reset(l)
+		e.Slots[l.Slot("status_id")] = IntValue(99)
+		if text != "" {
+			e.Slots[l.Slot("status")] = TextValue(text)
+		}
+		Finish(e)
+		if got := e.Get("status_id").Int(); got != want {
+			t.Errorf("%q: id %d, want %d", text, got, want)
+		}
+	}
+}
