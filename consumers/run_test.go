@@ -113,14 +113,14 @@ func TestRunReshards(t *testing.T) {
 			}
 		})
 		eventually(t, "some events are here", s.has(50))
-		r.split("shardId-000000000000")
+		r.split("shardId-000000000001")
 		eventually(t, "more events are here", s.has(180))
-		r.merge("shardId-000000000001", "shardId-000000000003") // the adjacent parent ends last
+		r.merge("shardId-000000000000", "shardId-000000000002") // the adjacent parent ends last
 		wg.Wait()
 		eventually(t, "all events are here", func() bool { return len(s.counts()) == n })
 		s.wantAll(t, n, 1)
 		got := s.lines()
-		for _, want := range [][2]string{{"000", "002"}, {"000", "003"}, {"003", "004"}, {"001", "004"}} {
+		for _, want := range [][2]string{{"001", "002"}, {"001", "003"}, {"002", "004"}, {"000", "004"}} {
 			end, open := slices.Index(got, "end shardId-000000000"+want[0]), slices.Index(got, "open shardId-000000000"+want[1])
 			if end < 0 || open < 0 || end > open {
 				t.Errorf("shard %s ended at line %d, its child %s opened at %d of %v", want[0], end, want[1], open, got)

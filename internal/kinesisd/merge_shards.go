@@ -5,7 +5,8 @@ import "context"
 // MergeShards ends two shards whose ranges adjoin and makes one of them. It is
 // done when it answers; the stream is never UPDATING.
 //
-// Heeded: StreamName, StreamARN, ShardToMerge, AdjacentShardToMerge.
+// Heeded: StreamName, StreamARN, ShardToMerge, AdjacentShardToMerge, in the
+// order of their ranges: AWS refuses them the other way around.
 type mergeShardsInput struct {
 	streamRef
 	ShardToMerge         string
@@ -29,7 +30,7 @@ func (s *Server) mergeShards(ctx context.Context, in *mergeShardsInput) (*empty,
 		if err != nil {
 			return err
 		}
-		if !adjoin(a, b) && !adjoin(b, a) {
+		if !adjoin(a, b) {
 			return errorf(invalidArgument, "Shards %s and %s in stream %s under account 000000000000 are not an adjacent pair of shards eligible for merging", a.id(), b.id(), st.name)
 		}
 		r := s.reshard(st)

@@ -1,6 +1,9 @@
 package kinesisd
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // UpdateShardCount splits and merges until the stream has so many shards of
 // equal range. It is done when it answers; the stream is never UPDATING. As on
@@ -39,11 +42,17 @@ func (s *Server) updateShardCount(ctx context.Context, in *updateShardCountInput
 		}
 		current := len(st.open)
 		out.StreamName, out.StreamARN, out.CurrentShardCount = st.name, s.streamARN(st.name), current
-		if in.TargetShardCount > 2*current || 2*in.TargetShardCount < current {
-			return errorf(invalidArgument, "UpdateShardCount cannot go from %d to %d shards: it at most doubles or halves their number.", current, in.TargetShardCount)
+		var refusal string
+		switch {
+		case in.TargetShardCount > maxShards:
+			refusal = fmt.Sprintf("Target shard count or number of open shards cannot be greater than %d.", maxShards)
+		case in.TargetShardCount > 2*current:
+			refusal = "UpdateShardCount cannot scale up over double your current open shard count."
+		case 2*in.TargetShardCount < current:
+			refusal = "UpdateShardCount cannot scale down below half your current open shard count."
 		}
-		if in.TargetShardCount > maxShards {
-			return errorf(limitExceeded, "A stream has at most %d shards here.", maxShards)
+		if refusal != "" {
+			return errorf(limitExceeded, "%s Current open shard count: %d, Target shard count: %d", refusal, current, in.TargetShardCount)
 		}
 		r := s.reshard(st)
 		r.level(st.open, uniformStarts(in.TargetShardCount))
