@@ -33,7 +33,18 @@ func TestOlderLake(t *testing.T) {
 	if len(got) != 1 || got[0].Version != "1.1.0" || got[0].Factors != 0 || got[0].Kept == 0 {
 		t.Errorf("sign-ins by version: %+v", got)
 	}
-	command(t, binary, "--data", dir, "report", "run", "dormant-accounts")
+	// Its labels say that an account is disabled; 1.1.0 has none.
+	command(t, binary, "--config", config, "--data", dir, "send", "--source", "directory", "demo/events/directory-users.jsonl")
+	var report string
+	await(t, 20*time.Second, "users in the lake", func() bool {
+		report = string(command(t, binary, "--data", dir, "report", "run", "dormant-accounts", "--format", "csv"))
+		return strings.Contains(report, "kato@example.co.jp")
+	})
+	for line := range strings.Lines(report) {
+		if strings.HasPrefix(line, "kato@example.co.jp") && !strings.Contains(line, ",disabled,") {
+			t.Errorf("a disabled account is not said to be one: %s", line)
+		}
+	}
 	p.stop()
 	code, _, stderr := run(binary, "--data", dir, "up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	if code != 2 || !strings.Contains(string(stderr), "written in OCSF 1.1.0") {

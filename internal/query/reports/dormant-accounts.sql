@@ -16,7 +16,9 @@ WITH directory AS (
   SELECT
     lower(trim(coalesce(nullif("user".email_addr, ''), nullif("user".name, ''), "user".uid))) AS who,
     max("time") AS as_of,
-    max_by("user", "time") AS u
+    max_by("user", "time") AS u,
+    -- where OCSF 1.1.0, which has no labels, keeps them
+    max_by(struct_pack(labels := unmapped['user.account.labels']), "time").labels AS kept
   FROM user_inventory
   WHERE coalesce(nullif("user".email_addr, ''), nullif("user".name, ''), "user".uid) IS NOT NULL
   GROUP BY 1
@@ -28,8 +30,8 @@ known AS (
     d.who, d.as_of, h.since, a.last_event,
     CASE WHEN d.u.ldap_person.last_login_time > 0 THEN d.u.ldap_person.last_login_time END AS last_signin,
     CASE WHEN d.u.ldap_person.created_time > 0 THEN d.u.ldap_person.created_time END AS created,
-    coalesce(list_contains(d.u.account.labels, 'disabled'), false) AS is_disabled,
-    coalesce(lower(d.u.type) LIKE '%service%' OR list_contains(d.u.account.labels, 'service'), false) AS is_service,
+    coalesce(list_contains(d.u.account.labels, 'disabled'), false) OR coalesce(contains(d.kept, '"disabled"'), false) AS is_disabled,
+    coalesce(lower(d.u.type) LIKE '%service%' OR list_contains(d.u.account.labels, 'service'), false) OR coalesce(contains(d.kept, '"service"'), false) AS is_service,
     CAST($now AS BIGINT) - CAST($days AS BIGINT) * 86400000 AS cutoff
   FROM directory d LEFT JOIN activity a ON a.who = d.who CROSS JOIN history h
 ),
