@@ -39,6 +39,7 @@ VERSIONS = ("1.3.0", "1.1.0")
 PACKAGES = ["jsonschema-rs==0.61.0", "ocsf-json-schema==1.2.0"]
 
 sys.path.insert(0, HERE)
+sys.dont_write_bytecode = True  # nothing is left behind in the tree
 import validate  # noqa: E402
 
 
