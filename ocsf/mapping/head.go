@@ -88,7 +88,7 @@ func (c *compiler) wantElements(x *expr.RawExpr) {
 // read parses a body, or only the paths that are asked for.
 func (r *run) read(body []byte, pick bool) error {
 	r.event++ // what was computed of the one before is of no use
-	r.parsed = r.parsed[:0]
+	r.parsed, r.textDocs = r.parsed[:0], 0
 	if pick {
 		return r.doc.Pick(body)
 	}

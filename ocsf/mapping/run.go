@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unsafe"
 
 	"nagare"
 	"nagare/ocsf"
@@ -28,15 +29,17 @@ type run struct {
 	out   *ocsf.Event
 	stats *Stats
 
-	gaps    int     // elements that lists were to have and that were absent
-	pending []int32 // nodes that the value at hand was made of
-	uses    []use   // what went into slots so far
-	present []bool  // for settle
-	parsed  []parsedText
-	memos   []memo
-	event   uint64 // its number, for memos
-	buf     []byte
-	joined  []byte // for concat
+	gaps     int     // elements that lists were to have and that were absent
+	pending  []int32 // nodes that the value at hand was made of
+	uses     []use   // what went into slots so far
+	present  []bool  // for settle
+	parsed   []parsedText
+	docs     []*rawjson.Doc // of texts; textDocs of them are in use
+	textDocs int
+	memos    []memo
+	event    uint64 // its number, for memos
+	buf      []byte
+	joined   []byte // for concat
 }
 
 // A use is one node whose value went into a slot: in rows, into that of their
@@ -101,7 +104,7 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 	st.Duplicates += int64(r.doc.Duplicates)
 	r.out = out
 	r.event++
-	r.parsed, r.uses = r.parsed[:0], r.uses[:0]
+	r.parsed, r.uses, r.textDocs = r.parsed[:0], r.uses[:0], 0
 	r.vars.Doc, r.vars.VarName, r.vars.Var = r.doc, "", expr.RawValue{}
 	r.vars.Meta = expr.RawMeta{Source: ev.Source, UID: ev.UID, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received}
 	if m.native != nil {
@@ -303,6 +306,25 @@ func (r *run) usePending(slot int32) {
 	r.pending = r.pending[:0]
 }
 
+// maxTextDocs bounds the documents that are kept for the texts of an event.
+const maxTextDocs = 64
+
+// textDoc returns a document for a text of the event at hand; the next event
+// uses it again.
+func (r *run) textDoc() *rawjson.Doc {
+	if r.textDocs == len(r.docs) {
+		d := rawjson.NewPaths().NewDoc()
+		if len(r.docs) == maxTextDocs {
+			return d
+		}
+		r.docs = append(r.docs, d)
+	}
+	r.textDocs++
+	d := r.docs[r.textDocs-1]
+	d.Release()
+	return d
+}
+
 // json is the function json(): the value in a text, parsed once an event.
 func (r *run) json(v expr.RawValue) expr.RawValue {
 	s, ok := textOf(&v)
@@ -316,8 +338,9 @@ func (r *run) json(v expr.RawValue) expr.RawValue {
 			}
 		}
 	}
-	d := rawjson.NewPaths().NewDoc()
-	if d.Parse([]byte(s)) != nil {
+	d := r.textDoc()
+	// The text stays as it is for as long as the event's bytes do.
+	if d.Parse(unsafe.Slice(unsafe.StringData(s), len(s))) != nil {
 		return v // it is no JSON: it stays what it is
 	}
 	if v.Kind == expr.RawNode && v.Doc == r.doc {
