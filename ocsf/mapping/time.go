@@ -25,7 +25,7 @@ func parseTime(s string, zone *time.Location) (int64, bool) {
 	if len(s) < 8 || len(s) > 64 {
 		return 0, false
 	}
-	for _, layout := range layouts {
+	for _, layout := range layouts[formOf(s)] {
 		if ms, ok := parseLayout(layout, s, zone); ok {
 			return ms, true
 		}
@@ -63,11 +63,44 @@ func never(s string) bool { return strings.HasPrefix(s, "0001-01-01") }
 
 // layouts are tried in turn, so the unambiguous ones alone are here: 3/4/2021
 // is March in one country and April in another.
-var layouts = []string{
+var layouts = byForm([]string{
 	time.RFC1123Z, time.RFC1123, "Mon, 2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 -0700",
 	time.UnixDate, time.ANSIC, time.RubyDate, time.RFC850,
 	"02/Jan/2006:15:04:05 -0700", "2006/01/02 15:04:05", "2006/1/2 15:04:05", "2006/1/2 15:04", "2006/1/2",
 	"20060102T150405Z0700", "20060102150405", "Jan 2, 2006 3:04:05 PM", "January 2, 2006 3:04:05 PM", "Jan 2, 2006", "2006年1月2日 15時04分05秒", "2006年1月2日",
+})
+
+// A form is what tells at a glance which layouts a text cannot have: a try that
+// fails costs more than one that fits.
+type form int
+
+const (
+	dashes  form = iota // 2006-…: what parseStamp refused
+	slashes             // digits and slashes
+	digital             // begins with another digit
+	words               // begins with a letter
+	forms
+)
+
+func formOf(s string) form {
+	switch {
+	case s == "" || s[0] < '0' || s[0] > '9':
+		return words
+	case len(s) > 4 && s[4] == '-':
+		return dashes
+	case strings.IndexByte(s, '/') >= 0:
+		return slashes
+	}
+	return digital
+}
+
+// byForm sorts layouts by their form.
+func byForm(layouts []string) (out [forms][]string) {
+	for _, l := range layouts {
+		f := formOf(l)
+		out[f] = append(out[f], l)
+	}
+	return out
 }
 
 // parseStamp reads YYYY-MM-DD, or that with T or a space and hh:mm[:ss], a

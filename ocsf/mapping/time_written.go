@@ -30,7 +30,7 @@ func parseWritten(s string, zone *time.Location) (int64, bool) {
 	if m := english.FindStringSubmatch(s); m != nil {
 		s = m[1] + m[2] // without the comma between date and time
 	}
-	for _, layout := range written {
+	for _, layout := range written[formOf(s)] {
 		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
 			return inRange(t.UnixMilli())
 		}
@@ -41,7 +41,7 @@ func parseWritten(s string, zone *time.Location) (int64, bool) {
 // written are the layouts of parseWritten. Where the day stands before or
 // behind a month that is a number, it is the one or the other by country:
 // these are not here.
-var written = func() (out []string) {
+var written = byForm(func() (out []string) {
 	for _, date := range []string{"Jan 2, 2006", "January 2, 2006", "2 Jan 2006", "2 January 2006", "2006/1/2"} {
 		for _, clock := range []string{"", " 15:04:05", " 15:04", " 3:04:05 PM", " 3:04 PM"} {
 			for _, offset := range []string{"", " -0700", " -07:00"} {
@@ -50,7 +50,7 @@ var written = func() (out []string) {
 		}
 	}
 	return out
-}()
+}())
 
 var (
 	weekday  = regexp.MustCompile(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? `)
