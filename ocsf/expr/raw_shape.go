@@ -28,6 +28,7 @@ const (
 	OpPart               // Args[0] split at Value, of that number Index
 	OpText               // Args[0] as text; Program where that is more than its own
 	OpConcat             // the texts Args one after another; Program for what are no texts
+	OpEach               // of each element of the list Args[0] the value at Steps
 
 	OpAnd    // Args
 	OpOr     // Args
@@ -40,6 +41,8 @@ const (
 	OpInside // Args[0] contains Value
 	OpExists // the list Args[0] has an element for which Steps[0].Where holds
 	OpMatch  // Args[0] matches the pattern Value
+	OpSame   // Args[0] == Args[1]; Program where they are no texts
+	OpOrder  // the number Args[0] is in the relation Name to Value; Program where it is no number
 
 	OpProgram // Program
 )
@@ -71,8 +74,10 @@ type Step struct {
 	Where *Where
 }
 
-// A Where holds for an element when the value at Steps is one of Values.
+// A Where holds for an element when the value at Steps, in lower case if Lower
+// says so, is one of Values.
 type Where struct {
+	Lower  bool
 	Steps  []Step
 	Values []RawValue
 }
@@ -150,6 +155,7 @@ func (l *lowering) shape(e ast.Expr) *RawExpr {
 		if list, w := l.where(e, "exists"); w != nil {
 			return &RawExpr{Op: OpExists, Args: []*RawExpr{list}, Steps: []Step{{Where: w}}, Type: RawBool}
 		}
+		return l.each(e)
 	case ast.SelectKind:
 		if !e.AsSelect().IsTestOnly() {
 			return l.member(e)
@@ -214,14 +220,21 @@ func (l *lowering) where(e ast.Expr, macro string) (*RawExpr, *Where) {
 	case operators.In:
 		is = l.in(call.Args()[0], call.Args()[1])
 	}
-	if is == nil || is.Args[0].Op != OpPath || is.Args[0].Var != v || len(is.Args[0].Steps) == 0 {
+	if is == nil {
+		return nil, nil
+	}
+	of, lower := is.Args[0], false
+	if of.Op == OpCall && of.Name == "lowerAscii" {
+		of, lower = of.Args[0], true
+	}
+	if of.Op != OpPath || of.Var != v || len(of.Steps) == 0 {
 		return nil, nil
 	}
 	list := l.path(e.AsComprehension().IterRange())
 	if list == nil || list.Op != OpPath {
 		return nil, nil
 	}
-	w := &Where{Steps: is.Args[0].Steps, Values: is.Values}
+	w := &Where{Steps: of.Steps, Values: is.Values, Lower: lower}
 	if is.Op == OpEqual {
 		w.Values = []RawValue{is.Value}
 	}
@@ -305,7 +318,7 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 		}
 	case "string":
 		if len(args) == 1 {
-			if of := l.shape(args[0]); of != nil && of.Op == OpPath {
+			if of := l.shape(args[0]); of != nil && (of.Op == OpPath || of.Op == OpCoalesce || of.Op == OpLookup) {
 				return &RawExpr{Op: OpText, Type: RawText, Args: []*RawExpr{of}, Program: l.program(e).Program}
 			}
 		}
@@ -339,7 +352,14 @@ func (l *lowering) call(e ast.Expr) *RawExpr {
 	case operators.LogicalNot:
 		return &RawExpr{Op: OpNot, Args: []*RawExpr{l.expr(args[0])}, Type: RawBool}
 	case operators.Equals, operators.NotEquals:
-		return l.compare(c.FunctionName() == operators.NotEquals, args[0], args[1])
+		not := c.FunctionName() == operators.NotEquals
+		if x := l.compare(not, args[0], args[1]); x != nil {
+			return x
+		}
+		return l.same(e, not, args[0], args[1])
+	case operators.GreaterEquals, operators.Greater, operators.LessEquals, operators.Less:
+		op := map[string]string{operators.GreaterEquals: ">=", operators.Greater: ">", operators.LessEquals: "<=", operators.Less: "<"}
+		return l.order(e, op[c.FunctionName()], args[0], args[1])
 	case operators.In:
 		return l.in(args[0], args[1])
 	case "startsWith", "endsWith", "contains":
@@ -405,6 +425,79 @@ func (l *lowering) compare(not bool, a, b ast.Expr) *RawExpr {
 		return &RawExpr{Op: OpNot, Args: []*RawExpr{eq}, Type: RawBool}
 	}
 	return eq
+}
+
+// same lowers path == path.
+func (l *lowering) same(e ast.Expr, not bool, a, b ast.Expr) *RawExpr {
+	x, y := l.shape(a), l.shape(b)
+	if !isText(x) || !isText(y) {
+		return nil
+	}
+	return &RawExpr{Op: OpSame, Args: []*RawExpr{x, y}, Values: []RawValue{boolValue(not)}, Type: RawBool, Program: l.program(e).Program}
+}
+
+// isText says whether a shape may give a text, and is cheap to look at.
+func isText(x *RawExpr) bool {
+	return x != nil && (x.Op == OpPath || x.Op == OpCoalesce || x.Op == OpConst && x.Value.Kind == RawText)
+}
+
+func boolValue(b bool) RawValue {
+	if b {
+		return RawValue{Kind: RawBool, Num: 1}
+	}
+	return RawValue{Kind: RawBool}
+}
+
+// order lowers path >= number, and double(path) >= number.
+func (l *lowering) order(e ast.Expr, op string, a, b ast.Expr) *RawExpr {
+	v, ok := literal(b)
+	if !ok || v.Kind != RawInt && v.Kind != RawFloat {
+		return nil
+	}
+	cast := false
+	if a.Kind() == ast.CallKind && (a.AsCall().FunctionName() == "double" || a.AsCall().FunctionName() == "int") && len(a.AsCall().Args()) == 1 {
+		if a.AsCall().FunctionName() == "int" {
+			return nil // it cuts the fraction off, and refuses large ones
+		}
+		cast, a = true, a.AsCall().Args()[0]
+	}
+	x := l.shape(a)
+	if x == nil || x.Op != OpPath {
+		return nil
+	}
+	return &RawExpr{Op: OpOrder, Name: op, Value: v, Values: []RawValue{boolValue(cast)}, Args: []*RawExpr{x}, Type: RawBool, Program: l.program(e).Program}
+}
+
+// each lowers list.map(x, x.a).
+func (l *lowering) each(e ast.Expr) *RawExpr {
+	m, ok := l.rep.SourceInfo().GetMacroCall(e.ID())
+	if !ok || e.Kind() != ast.ComprehensionKind || m.Kind() != ast.CallKind {
+		return nil
+	}
+	c := m.AsCall()
+	if c.FunctionName() != "map" || len(c.Args()) != 2 {
+		return nil
+	}
+	if !isMembers(c.Args()[1]) {
+		return nil
+	}
+	of := l.shape(c.Args()[1])
+	if of == nil || of.Op != OpPath || of.Var != c.Args()[0].AsIdent() || len(of.Args) > 0 {
+		return nil
+	}
+	list := l.path(e.AsComprehension().IterRange())
+	if list == nil || list.Op != OpPath {
+		return nil
+	}
+	return &RawExpr{Op: OpEach, Args: []*RawExpr{list}, Steps: of.Steps, Type: RawList, Program: l.program(e).Program}
+}
+
+// isMembers says whether an expression is a name, or members of one.
+func isMembers(e ast.Expr) bool {
+	for e.Kind() == ast.SelectKind && !e.AsSelect().IsTestOnly() {
+		e = e.AsSelect().Operand()
+	}
+	return e.Kind() == ast.IdentKind
 }
 
 // in lowers path in [constants].

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"math"
 	"regexp"
 	"strings"
 
@@ -92,6 +93,27 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			_, ok = pick(v, step)
 			return truth(ok)
 		}
+	case expr.OpSame:
+		a, b, program := c.operand(e.Args[0]), c.operand(e.Args[1]), e.Program
+		not := e.Values[0].Num != 0
+		return func(r *run) tri {
+			x, ok := a(r)
+			if !ok {
+				return fail
+			}
+			y, ok := b(r)
+			if !ok {
+				return fail
+			}
+			s, ok1 := textOf(&x)
+			t, ok2 := textOf(&y)
+			if !ok1 || !ok2 {
+				return holds(r, program)
+			}
+			return truth((s == t) != not)
+		}
+	case expr.OpOrder:
+		return c.order(e)
 	case expr.OpMatch:
 		v, re := c.operand(e.Args[0]), regexp.MustCompile(e.Value.Text)
 		return func(r *run) tri {
@@ -121,13 +143,7 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 		}
 	case expr.OpProgram:
 		p := e.Program
-		return func(r *run) tri {
-			holds, failed := p.EvalBool(r.vars)
-			if failed {
-				return fail
-			}
-			return truth(holds)
-		}
+		return func(r *run) tri { return holds(r, p) }
 	}
 	v := c.value(e)
 	return func(r *run) tri {
@@ -141,6 +157,47 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			return no
 		}
 		return fail
+	}
+}
+
+// holds asks a program.
+func holds(r *run, p *expr.RawProgram) tri {
+	is, failed := p.EvalBool(r.vars)
+	if failed {
+		return fail
+	}
+	return truth(is)
+}
+
+// order compiles a comparison of a number of the event with a constant. What is
+// no JSON number, or beyond what a float holds exactly, is left to the program.
+func (c *compiler) order(e *expr.RawExpr) condFn {
+	find, program, op := c.find(e.Args[0]), e.Program, e.Name
+	want := float64(e.Value.Num)
+	if e.Value.Kind == expr.RawFloat {
+		want = e.Value.Real()
+	}
+	return func(r *run) tri {
+		v, ok := find(r)
+		if !ok {
+			return fail
+		}
+		if v.Kind != expr.RawNode || v.Doc.Nodes[v.Node].Kind != rawjson.Number {
+			return holds(r, program)
+		}
+		got, ok := v.Doc.Float(v.Node)
+		if !ok || math.Abs(got) >= 1<<53 {
+			return holds(r, program)
+		}
+		switch op {
+		case ">=":
+			return truth(got >= want)
+		case ">":
+			return truth(got > want)
+		case "<=":
+			return truth(got <= want)
+		}
+		return truth(got < want)
 	}
 }
 

@@ -137,6 +137,16 @@ func pick(v expr.RawValue, s expr.Step) (int32, bool) {
 	}
 	for k, end := v.Node+1, d.Nodes[v.Node].Next; k < end; k = d.Nodes[k].Next {
 		got, ok := walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, s.Where.Steps)
+		if s.Where.Lower && ok {
+			ok = matchesFolded(&got, s.Where.Values)
+			if ok && n == 0 {
+				return k, true
+			}
+			if ok {
+				n--
+			}
+			continue
+		}
 		if !ok || !slices.ContainsFunc(s.Where.Values, func(want expr.RawValue) bool { return equal(&got, &want) }) {
 			continue
 		}
@@ -247,6 +257,8 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 		return c.asText(e)
 	case expr.OpConcat:
 		return c.concat(e)
+	case expr.OpEach:
+		return c.eachOf(e)
 	case expr.OpProgram:
 		p := e.Program
 		return func(r *run) expr.RawValue { return r.eval(p) }
@@ -263,19 +275,18 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 	}
 }
 
-// asText compiles string(path).
+// asText compiles string(…).
 func (c *compiler) asText(e *expr.RawExpr) valueFn {
-	find, program := c.find(e.Args[0]), e.Program
+	value, program := c.value(e.Args[0]), e.Program
 	return func(r *run) expr.RawValue {
-		v, ok := find(r)
-		if !ok {
-			return expr.RawValue{}
-		}
-		if v.Kind == expr.RawNode {
+		v := value(r)
+		switch {
+		case !v.Has(), v.Kind == expr.RawText:
+			return v
+		case v.Kind == expr.RawNode:
 			switch n := v.Doc.Nodes[v.Node]; {
 			case n.Kind == rawjson.Number && !isWhole(v.Doc.Literal(v.Node)):
 			case n.Kind < rawjson.Object:
-				r.pend(v)
 				return expr.RawValue{Kind: expr.RawText, Text: v.Doc.Literal(v.Node)}
 			}
 		}

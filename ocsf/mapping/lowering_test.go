@@ -20,6 +20,9 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		t.Fatal(err)
 	}
 	values := []string{
+		`raw.m.filter(x, x.k.lowerAscii() == "b")[0].v`, `raw.hd.filter(h, h.n.lowerAscii() == "host")[0].v`, `raw.hd.filter(h, h.n.lowerAscii() == "host")[1].v`, `raw.hd.filter(h, h.n.lowerAscii() in ["via", "host"])[1].v`,
+		`raw.hd.map(h, h.n)`, `raw.hd.map(h, h.v)`, `raw.hd.map(h, h.missing)`, `raw.l.map(h, h.k)`, `raw.missing.map(h, h.k)`, `raw.s.map(h, h.k)`, `raw.hd.map(h, h)`,
+		`string(raw.?missing.orValue(raw.n))`, `string(raw.?missing.orValue("d"))`, `string(tables.t[raw.s])`,
 		`json(raw.j)[0]`, `json(raw.j).l[0]`, `json(raw.j).l.filter(e, e.t == "a")[0].v`, `json(raw.jl)[0].t`, `json(raw.jl).filter(e, e.t == "a")[0].v`, `json(raw.jl)[?1].?v.orValue("none")`,
 		`raw.s.lowerAscii()`, `raw.up.upperAscii()`, `raw.up.lowerAscii()`, `raw.up.trim()`, `raw.n.lowerAscii()`, `raw.missing.trim()`, `raw.c.trim()`, `(raw.s + raw.up).lowerAscii()`,
 		`regex.extract(raw.c, "q")`, `regex.extract(raw.c, ":(.)")`, `regex.extract(raw.c, ":(x)?")`, `regex.extract(raw.n, "1")`, `regex.extract(raw.missing, "1")`, `regex.extract(raw.c, "nothing")`,
@@ -38,6 +41,9 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		`true`, `1`, `1.5`, `"t"`, `raw.big`, `v`, `v.k`, `v.k.z`,
 	}
 	conditions := []string{
+		`raw.s == raw.s`, `raw.s == raw.c`, `raw.s != raw.c`, `raw.s != raw.s`, `raw.s == raw.n`, `raw.n == raw.n`, `raw.f == raw.n`, `raw.missing == raw.s`, `raw.s == raw.missing`, `raw.o == raw.l`, `raw.z == raw.z`, `raw.?missing.orValue("a") == raw.s`,
+		`raw.n >= 5`, `raw.n > 5`, `raw.n <= 5.0`, `raw.n < 5`, `raw.f >= 5.5`, `raw.s >= 5`, `raw.missing >= 5`, `double(raw.n) >= 5.0`, `double(raw.f) < 6.0`, `double(raw.s) < 6.0`, `double(raw.five) >= 5.0`, `raw.big > 5`, `raw.five >= 5`, `5 < raw.n`,
+		`raw.hd.exists(h, h.n.lowerAscii() == "host")`, `raw.hd.exists(h, h.n.lowerAscii() == "no")`,
 		`raw.c.matches("^p:.$")`, `raw.c.matches("nothing")`, `raw.n.matches("1")`, `raw.missing.matches("1")`, `json(raw.jl)[0].t == "a"`, `json(raw.jl).exists(e, e.t == "b")`,
 		`raw.s == "a"`, `raw.s == "b"`, `"a" == raw.s`, `raw.s != "a"`, `raw.q == "a"`, `raw.q != "a"`, `!(raw.q == "a")`, `raw.n == 5`, `raw.n == 6`, `raw.f == 5`, `raw.f2 == 2`, `raw.n == "5"`, `raw.b == true`, `raw.b != true`, `raw.b`, `!raw.b`, `raw.s`,
 		`raw.s in ["a", "b"]`, `raw.s in ["c"]`, `raw.q in ["a"]`, `raw.n in [4, 5]`, `raw.n in ["5"]`, `raw.s in ["b", 5]`,
@@ -47,7 +53,7 @@ func TestShapesAgreeWithCEL(t *testing.T) {
 		`tables.t[raw.s] == "A"`, `tables.t[raw.c] == "A"`, `tables.r[raw.s].x in ["X"]`, `raw.?o.?s.orValue("") == "b"`, `raw.?q.orValue("none") == "none"`, `size(raw.l) == 3`, `raw.o == raw.o`, `raw.l == [1, {"k": "w"}, "t"]`, `v == "e"`, `has(v.k)`,
 	}
 	bodies := []string{
-		`{"jl":"[{\"t\":\"a\",\"v\":1},{\"t\":\"b\"}]","key":"s","zero":0,"up":" AbC é ","s":"a","n":5,"f":5.5,"f2":2.0,"b":true,"o":{"s":"b","k":1},"l":[1,{"k":"w"},"t"],"m":[{"k":"a","v":0},{"k":"b","v":1},{"k":"b","v":2},{"v":9},7,null,{"k":3,"v":"int"}],"odd name":{"x":"odd"},"z":null,"c":"p:q:r","four":4,"j":"{\"a\":1,\"l\":[1,\"two\"]}","big":1700000000123}`,
+		`{"jl":"[{\"t\":\"a\",\"v\":1},{\"t\":\"b\"}]","key":"s","zero":0,"up":" AbC é ","hd":[{"n":"Via","v":"1"},{"n":"HOST","v":"2"},{"n":"host","v":3}],"five":"5.5","s":"a","n":5,"f":5.5,"f2":2.0,"b":true,"o":{"s":"b","k":1},"l":[1,{"k":"w"},"t"],"m":[{"k":"a","v":0},{"k":"b","v":1},{"k":"b","v":2},{"v":9},7,null,{"k":3,"v":"int"}],"odd name":{"x":"odd"},"z":null,"c":"p:q:r","four":4,"j":"{\"a\":1,\"l\":[1,\"two\"]}","big":1700000000123}`,
 		`{}`, `{"s":1,"n":"5","b":"true","o":[],"l":{},"m":{"k":"b"},"c":5,"j":7}`, `{"s":"","o":{"s":null},"l":[],"m":[],"b":false}`,
 	}
 	c := &compiler{m: &Mapping{paths: rawjson.NewPaths(), raw: raw}}

@@ -121,3 +121,59 @@ func (c *compiler) memberOf(e *expr.RawExpr) valueFn {
 		return v
 	}
 }
+
+// matchesFolded says whether a text in lower case is one of some.
+func matchesFolded(v *expr.RawValue, values []expr.RawValue) bool {
+	s, ok := textOf(v)
+	if !ok {
+		return false
+	}
+	for i := range values {
+		if want := values[i].Text; values[i].Kind == expr.RawText && len(want) == len(s) && lowerEqual(s, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// lowerEqual says whether s, with its ASCII letters in lower case, is want.
+func lowerEqual(s, want string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// eachOf compiles list.map(x, x.a): the values that a path of the elements
+// has. An element without one is no answer, as in CEL.
+func (c *compiler) eachOf(e *expr.RawExpr) valueFn {
+	find, steps, program := c.find(e.Args[0]), e.Steps, e.Program
+	return func(r *run) expr.RawValue {
+		list, ok := find(r)
+		if !ok {
+			return expr.RawValue{}
+		}
+		if list.Kind != expr.RawNode || list.Doc.Nodes[list.Node].Kind != rawjson.Array {
+			return r.eval(program)
+		}
+		d := list.Doc
+		out := make([]expr.RawValue, 0, d.Count(list.Node))
+		had := len(r.pending)
+		for k, end := list.Node+1, d.Nodes[list.Node].Next; k < end; k = d.Nodes[k].Next {
+			v, ok := walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, steps)
+			if !ok {
+				r.pending = r.pending[:had]
+				return r.eval(program)
+			}
+			out = append(out, v)
+			r.pend(v)
+		}
+		return expr.ListValue(out)
+	}
+}
