@@ -108,8 +108,12 @@ func run(out io.Writer, nagare, data string) error {
 		for _, s := range alone {
 			right += s.Sources[f.source]
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%.1f\t%s\t%s\n", f.dir, f.source, t.events, percent(t.valid, t.mapped()), percent(t.mapped()-t.classes["base_event"], t.mapped()),
-			counts(t.dead, 9), float64(t.bytes)/1e6/max(t.seconds, 1e-9), percent(right, t.mapped()), counts(t.unknown, 4))
+		speed, err := speed(nagare, files, f.source, t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.dir, err)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%.0f\t%s\t%s\n", f.dir, f.source, t.events, percent(t.valid, t.mapped()), percent(t.mapped()-t.classes["base_event"], t.mapped()),
+			counts(t.dead, 9), speed, percent(right, t.mapped()), counts(t.unknown, 4))
 	}
 	if n == 0 {
 		fmt.Fprintf(out, "no folder of events is in %s\n", data)
@@ -156,6 +160,40 @@ func mapped(nagare string, files []string, flags ...string) ([]summary, error) {
 		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	return out, nil
+}
+
+// enough is how many bytes a measurement of speed takes at least.
+const enough = 16 << 20
+
+// speed is how many MB of a folder's events a second go through intake,
+// mapping and validation. Files of a few events say little of that, so JSON is
+// repeated in one file until there is enough of it.
+func speed(nagare string, files []string, source string, t total) (float64, error) {
+	var all []byte
+	for _, name := range files {
+		if ext := filepath.Ext(name); ext != ".json" && ext != ".jsonl" {
+			return float64(t.bytes) / 1e6 / max(t.seconds, 1e-9), nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		all = append(append(all, text...), '\n')
+	}
+	dir, err := os.MkdirTemp("", "corpus")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	name := filepath.Join(dir, "repeated.json")
+	if err := os.WriteFile(name, bytes.Repeat(all, 1+enough/len(all)), 0o600); err != nil {
+		return 0, err
+	}
+	s, err := mapped(nagare, []string{name}, "--source", source)
+	if err != nil {
+		return 0, err
+	}
+	return s[0].MBPerS, nil
 }
 
 type total struct {
