@@ -98,7 +98,6 @@ type downgradeMove struct {
 	kind moveKind
 	to   int            // the slot it goes to
 	text int            // of an enum id: the slot of its caption in from, or -1
-	toID int            // of a caption: -1
 	rows *downgradeRows // of a list of objects
 }
 
