@@ -45,13 +45,16 @@ func spellings() (exact map[string]bool, spelt map[string]string) {
 // known says whether a field of a row is the name of a field.
 func known(f []byte) bool { return exact[string(f)] }
 
+// separators are what names of fields are written with and without.
+var separators = strings.NewReplacer("-", "", "_", "", " ", "")
+
 // canonical is our name of a field that may be called accountId or account-id.
 // A name that we do not know stays as it is.
 func canonical(name string) string {
 	if len(name) > maxName {
 		return name
 	}
-	key := strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(name))
+	key := strings.ToLower(separators.Replace(name))
 	if ours, ok := spelt[key]; ok {
 		return ours
 	}
