@@ -76,6 +76,7 @@ func (c *compiler) pathID(e *expr.RawExpr) int32 {
 func (c *compiler) findInElement(names []string) finder {
 	ids := make([]int32, len(names))
 	at := c.elem[:len(c.elem):len(c.elem)]
+	element := c.m.paths.Add(at...)
 	for i, n := range names {
 		at = append(at, n)
 		ids[i] = c.m.paths.Add(at...)
@@ -86,7 +87,8 @@ func (c *compiler) findInElement(names []string) finder {
 	}
 	return func(r *run) (expr.RawValue, bool) {
 		v := r.vars.Var
-		if v.Doc != r.doc || v.Kind != expr.RawNode {
+		// A single value is a list of one, and an orValue may have led elsewhere.
+		if v.Doc != r.doc || v.Kind != expr.RawNode || r.doc.Nodes[v.Node].Path != element {
 			return walk(v, steps)
 		}
 		i := v.Node

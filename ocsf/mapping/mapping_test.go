@@ -515,3 +515,47 @@ events:
 		}
 	}
 }
+
+// TestEachOverOne holds that a single object is a list of one, and that a list
+// found by orValue has the same elements.
+func TestEachOverOne(t *testing.T) {
+	set := loadText(t, `
+source: a
+products: {a: {vendor_name: V, name: N}}
+events:
+  - class: detection_finding
+    activity: Create
+    set: {finding_info: {uid: raw.id, title: raw.id}}
+    each: {path: resources, in: raw.?things.orValue(raw.others), as: x, set: {uid: x.id, name: x.by.name}}
+`)
+	for _, body := range []string{
+		`{"id":"f","things":{"id":"r","by":{"name":"sato"}}}`, `{"id":"f","things":[{"id":"r","by":{"name":"sato"}}]}`,
+		`{"id":"f","others":{"id":"r","by":{"name":"sato"}}}`, `{"id":"f","others":[{"id":"r","by":{"name":"sato"}}]}`,
+	} {
+		got := normalize(t, set, body)
+		if r, _ := json.Marshal(got["resources"]); string(r) != `[{"name":"sato","uid":"r"}]` {
+			t.Errorf("%s: resources %s, unmapped %v", body, r, got["unmapped"])
+		}
+	}
+}
+
+// TestUsedTwice holds that a field that one attribute has does not go to
+// unmapped because an object that had it too was left out.
+func TestUsedTwice(t *testing.T) {
+	set := loadText(t, `
+source: a
+products: {a: {vendor_name: V, name: N}}
+events:
+  - class: detection_finding
+    activity: Create
+    set:
+      finding_info: {uid: raw.id, title: raw.id}
+      message: raw.region
+      cloud: {region: raw.region, provider: raw.provider}
+      resources: [{region: raw.region, uid: raw.uid}]
+`)
+	got := normalize(t, set, `{"id":"f","region":"ap-northeast-1"}`)
+	if got["unmapped"] != nil || got["message"] != "ap-northeast-1" || got["cloud"] != nil {
+		t.Errorf("%v", got)
+	}
+}

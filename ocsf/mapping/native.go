@@ -379,10 +379,7 @@ func (r *run) graftRows(g *rowGraft, k int32, slots []ocsf.Value) {
 		r.graft(g.object, e.Node, row)
 		if !slices.ContainsFunc(row, ocsf.Value.Has) || r.settle(g.tree, row, from) != "" {
 			list.DropRow()
-			for _, u := range r.uses[from:] {
-				r.doc.Unuse(u.node)
-			}
-			r.uses = r.uses[:from]
+			r.dropFrom(from)
 			return
 		}
 		for i := from; i < len(r.uses); i++ {

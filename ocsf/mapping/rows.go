@@ -66,10 +66,7 @@ func (p *rowPlan) fill(r *run, slots []ocsf.Value) {
 	empty := !slices.ContainsFunc(row, ocsf.Value.Has)
 	if empty || r.settle(p.tree, row, from) != "" {
 		list.DropRow()
-		for _, u := range r.uses[from:] {
-			r.doc.Unuse(u.node)
-		}
-		r.uses = r.uses[:from]
+		r.dropFrom(from)
 		return
 	}
 	for i := from; i < len(r.uses); i++ {

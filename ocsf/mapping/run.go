@@ -32,6 +32,7 @@ type run struct {
 	gaps     int     // elements that lists were to have and that were absent
 	pending  []int32 // nodes that the value at hand was made of
 	uses     []use   // what went into slots so far
+	dropped  []int32 // for drop
 	present  []bool  // for settle
 	parsed   []parsedText
 	docs     []*rawjson.Doc // of texts; textDocs of them are in use

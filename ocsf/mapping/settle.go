@@ -193,15 +193,37 @@ func (r *run) drop(x *object, slots []ocsf.Value, from int) {
 	for _, s := range x.slots {
 		slots[s] = ocsf.Value{}
 	}
-	kept := r.uses[:max(from, 0)]
+	kept, dropped := r.uses[:max(from, 0)], r.dropped[:0]
 	for _, u := range r.uses[max(from, 0):] {
 		if u.slot >= 0 && slices.Contains(x.slots, int(u.slot)) {
-			r.doc.Unuse(u.node)
+			dropped = append(dropped, u.node)
 			continue
 		}
 		kept = append(kept, u)
 	}
-	r.uses = kept
+	r.uses, r.dropped = kept, dropped
+	for _, node := range dropped {
+		r.giveBack(node)
+	}
+}
+
+// dropFrom gives the fields of the uses from a number on back to unmapped.
+func (r *run) dropFrom(from int) {
+	dropped := r.uses[from:]
+	r.uses = r.uses[:from]
+	for _, u := range dropped {
+		r.giveBack(u.node)
+	}
+}
+
+// giveBack gives a field back to unmapped, unless something else has it too.
+func (r *run) giveBack(node int32) {
+	for i := range r.uses {
+		if r.uses[i].node == node {
+			return
+		}
+	}
+	r.doc.Unuse(node)
 }
 
 // required reports what an entry or row can never have. at is where it says
