@@ -18,5 +18,14 @@ else
 	echo "skipped: python3 is not here"
 fi
 
+echo "-- the Kinesis suite on servers that are not ours"
+installed=0
+integration/emulators/install.sh >/dev/null || installed=$?
+case $installed in
+0) NAGARE_EMULATORS=1 go test ./integration/emulators -count=1 -v ;;
+3) ;; # it said what is missing
+*) exit 1 ;;
+esac
+
 echo "-- ten kills under load"
 NAGARE_KILLS=10 go test ./integration -run 'TestKills$' -count=1 -v

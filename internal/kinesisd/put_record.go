@@ -2,6 +2,7 @@ package kinesisd
 
 import (
 	"context"
+	"fmt"
 	"unicode/utf8"
 )
 
@@ -63,7 +64,7 @@ func (b *putBatch) set(i int, in *recordInput, maxRecord int, where string) erro
 	v.must(n >= 1, in.PartitionKey, where+"partitionKey", "have length greater than or equal to 1")
 	v.must(n <= maxPartitionKey, in.PartitionKey, where+"partitionKey", "have length less than or equal to %d", maxPartitionKey)
 	size := len(in.Data) + len(in.PartitionKey)
-	v.must(size <= maxRecord, "java.nio.HeapByteBuffer", where+"data", "have length less than or equal to %d", maxRecord)
+	v.must(size <= maxRecord, fmt.Sprintf("java.nio.HeapByteBuffer[pos=0 lim=%d cap=%[1]d]", len(in.Data)), where+"data", "have length less than or equal to %d", maxRecord)
 	if err := v.err(); err != nil {
 		return err
 	}

@@ -89,13 +89,18 @@ func CreateStream(t testing.TB, c *kinesis.Client, name string, shards int32) {
 	if err != nil {
 		t.Fatalf("create stream %s: %v", name, err)
 	}
+	removeAfter(t, c, name)
+	settle(t, c, name)
+}
+
+// removeAfter removes a stream after the test.
+func removeAfter(t testing.TB, c *kinesis.Client, name string) {
 	t.Cleanup(func() {
 		// The test's context is done by now.
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		_, _ = c.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &name, EnforceConsumerDeletion: aws.Bool(true)})
 	})
-	settle(t, c, name)
 }
 
 // settle waits while a stream is being made or changed.

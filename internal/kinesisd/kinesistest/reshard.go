@@ -121,6 +121,8 @@ func testMerge(t *testing.T, f *fixture) {
 	_, err := f.c.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &f.stream, ShardToMerge: a.ShardId, AdjacentShardToMerge: c.ShardId})
 	wantError(t, err, "InvalidArgumentException")
 	_, err = f.c.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &f.stream, ShardToMerge: b.ShardId, AdjacentShardToMerge: a.ShardId})
+	wantError(t, err, "InvalidArgumentException") // the lower range comes first
+	_, err = f.c.MergeShards(t.Context(), &kinesis.MergeShardsInput{StreamName: &f.stream, ShardToMerge: a.ShardId, AdjacentShardToMerge: b.ShardId})
 	f.must(err)
 	settle(t, f.c, f.stream)
 	children := f.childrenOf(*a.ShardId)
@@ -128,7 +130,7 @@ func testMerge(t *testing.T, f *fixture) {
 		t.Fatalf("%d children of the merge", len(children))
 	}
 	child := children[0]
-	if *child.ParentShardId != *b.ShardId || *child.AdjacentParentShardId != *a.ShardId {
+	if *child.ParentShardId != *a.ShardId || *child.AdjacentParentShardId != *b.ShardId {
 		t.Errorf("parents are %s and %s", *child.ParentShardId, *child.AdjacentParentShardId)
 	}
 	if *child.HashKeyRange.StartingHashKey != *a.HashKeyRange.StartingHashKey || *child.HashKeyRange.EndingHashKey != *b.HashKeyRange.EndingHashKey {
@@ -193,5 +195,5 @@ func testUpdateShardCount(t *testing.T, f *fixture) {
 		}
 	}
 	_, err := f.c.UpdateShardCount(t.Context(), &kinesis.UpdateShardCountInput{StreamName: &f.stream, TargetShardCount: aws.Int32(3), ScalingType: types.ScalingTypeUniformScaling})
-	wantError(t, err, "InvalidArgumentException")
+	wantError(t, err, "LimitExceededException")
 }
