@@ -9,6 +9,19 @@ package coord
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"unicode/utf8"
+)
+
+// What a store takes. Parts and sorts have the limits of DynamoDB's keys and a
+// value fits one of its items (400 KB with names and keys), so that what is
+// written on a laptop can be written there.
+const (
+	MaxValue = 350 << 10
+	maxPart  = 2048
+	maxSort  = 1024
+	maxList  = 10000
 )
 
 // ErrNotFound is returned by Get when there is no such row.
@@ -25,10 +38,11 @@ type Row struct {
 	Part string
 	// Sort orders the rows of a part.
 	Sort string
-	// Version counts the writes of this row, from 1. A row deleted and put
-	// again may start at 1 again.
+	// Version is positive and one more after each write. It begins at a random
+	// number, so a row deleted and put again has none that it had before: who
+	// read the old row cannot change the new one.
 	Version int64
-	// Value is the user's own encoding, usually JSON, at most 350 KB.
+	// Value is the user's own encoding, usually JSON, at most MaxValue bytes.
 	Value []byte
 }
 
@@ -52,4 +66,32 @@ type Store interface {
 	List(ctx context.Context, part, after string, limit int) ([]Row, error)
 	// Close releases the store.
 	Close() error
+}
+
+// firstVersion is the version of a row that is made. It stays under 2^53, so
+// that any JSON reader shows it as it is.
+func firstVersion() int64 { return 1 + rand.Int64N(1<<52) }
+
+func checkKey(part, sort string) error {
+	if part == "" || len(part) > maxPart || sort == "" || len(sort) > maxSort || !utf8.ValidString(part) || !utf8.ValidString(sort) {
+		return fmt.Errorf("coord: key %.80q %.80q: a part has 1 to %d bytes and a sort 1 to %d, both UTF-8", part, sort, maxPart, maxSort)
+	}
+	return nil
+}
+
+func checkPut(part, sort string, value []byte) error {
+	if err := checkKey(part, sort); err != nil {
+		return err
+	}
+	if len(value) > MaxValue {
+		return fmt.Errorf("coord: put %s %s: value of %d bytes is over the limit of %d", part, sort, len(value), MaxValue)
+	}
+	return nil
+}
+
+func checkList(part string, limit int) error {
+	if limit < 1 || limit > maxList {
+		return fmt.Errorf("coord: list %s: limit %d is not between 1 and %d", part, limit, maxList)
+	}
+	return checkKey(part, "any")
 }

@@ -13,16 +13,6 @@ import (
 	"modernc.org/sqlite"
 )
 
-// What a store takes. Parts and sorts have the limits of DynamoDB's keys and a
-// value fits one of its items, so that what is written on a laptop can be
-// written there.
-const (
-	MaxValue = 350 << 10
-	maxPart  = 2048
-	maxSort  = 1024
-	maxList  = 10000
-)
-
 // schemaVersion is kept in the file's user_version.
 const schemaVersion = 1
 
@@ -123,11 +113,8 @@ func (s *sqliteStore) Get(ctx context.Context, part, sort string) (Row, error) {
 
 // Put implements Store.
 func (s *sqliteStore) Put(ctx context.Context, part, sort string, value []byte, ifVersion int64) (int64, error) {
-	if err := checkKey(part, sort); err != nil {
+	if err := checkPut(part, sort, value); err != nil {
 		return 0, err
-	}
-	if len(value) > MaxValue {
-		return 0, fmt.Errorf("coord: put %s %s: value of %d bytes is over the limit of %d", part, sort, len(value), MaxValue)
 	}
 	if value == nil {
 		value = []byte{} // nil would be NULL
@@ -135,15 +122,17 @@ func (s *sqliteStore) Put(ctx context.Context, part, sort string, value []byte, 
 	// One statement each, so each is its own transaction and its own fsync.
 	var res sql.Result
 	var err error
+	version := ifVersion + 1
 	if ifVersion == 0 {
-		res, err = s.write.ExecContext(ctx, "INSERT INTO coord VALUES (?, ?, 1, ?) ON CONFLICT DO NOTHING", part, sort, value)
+		version = firstVersion()
+		res, err = s.write.ExecContext(ctx, "INSERT INTO coord VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", part, sort, version, value)
 	} else {
 		res, err = s.write.ExecContext(ctx, "UPDATE coord SET version = version + 1, value = ? WHERE part = ? AND sort = ? AND version = ?", value, part, sort, ifVersion)
 	}
 	if err := changed(res, err); err != nil {
 		return 0, fmt.Errorf("coord: put %s %s: %w", part, sort, err)
 	}
-	return ifVersion + 1, nil
+	return version, nil
 }
 
 // Delete implements Store.
@@ -160,8 +149,8 @@ func (s *sqliteStore) Delete(ctx context.Context, part, sort string, ifVersion i
 
 // List implements Store.
 func (s *sqliteStore) List(ctx context.Context, part, after string, limit int) ([]Row, error) {
-	if limit < 1 || limit > maxList {
-		return nil, fmt.Errorf("coord: list %s: limit %d is not between 1 and %d", part, limit, maxList)
+	if err := checkList(part, limit); err != nil {
+		return nil, err
 	}
 	rows, err := s.read.QueryContext(ctx, "SELECT sort, version, value FROM coord WHERE part = ? AND sort > ? ORDER BY sort LIMIT ?", part, after, limit)
 	if err != nil {
@@ -197,11 +186,4 @@ func changed(res sql.Result, err error) error {
 		err = ErrConflict
 	}
 	return err
-}
-
-func checkKey(part, sort string) error {
-	if part == "" || len(part) > maxPart || sort == "" || len(sort) > maxSort {
-		return fmt.Errorf("coord: key %.80q %.80q: a part has 1 to %d bytes and a sort 1 to %d", part, sort, maxPart, maxSort)
-	}
-	return nil
 }
