@@ -49,6 +49,8 @@ type constant struct {
 type baseSlots struct {
 	uid, logged, tenant, original, labels, time int
 
+	activity, activityName int // -1 where the class has none
+
 	when *target // of time
 }
 
@@ -470,6 +472,10 @@ func (c *compiler) baseSlots(layout *ocsf.Layout) baseSlots {
 		original: slot("metadata.original_time"), labels: slot("metadata.labels"), time: slot("time"),
 	}
 	b.when, _ = newTarget(layout, "time")
+	b.activity, b.activityName = layout.Slot("activity_id"), layout.Slot("activity_name")
+	if b.activityName < 0 {
+		b.activity = -1
+	}
 	return b
 }
 

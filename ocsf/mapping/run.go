@@ -146,6 +146,13 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 
 // close adds to an event what follows from it.
 func (r *run) close(e *entry) {
+	if b, slots := &e.base, r.out.Slots; b.activity >= 0 && slots[b.activity].Int() == 99 && !slots[b.activityName].Has() && e.code >= 0 {
+		// Beside Other stands the source's own word:
+		// https://github.com/ocsf/ocsf-docs/blob/main/overview/understanding-ocsf.md
+		if code := slots[e.code]; code.Kind() == ocsf.Text {
+			slots[b.activityName] = code
+		}
+	}
 	r.unmapped()
 	ocsf.Finish(r.out)
 	r.stats.count(e, r.out)
