@@ -67,6 +67,17 @@ const (
 // maxListBytes bounds what List holds: 500 rows of the largest value are less.
 const maxListBytes = 256 << 20
 
+// ErrUnusable is returned by OpenDynamoDB when waiting would not help: the
+// table is another's, or may not be used, or there are no credentials.
+var ErrUnusable = errors.New("coord: the table cannot be used")
+
+// DynamoDBEndpoint is the URL where the SDK's configuration says that DynamoDB
+// is, as AWS_ENDPOINT_URL_DYNAMODB does; "" where it leaves that to the
+// region.
+func DynamoDBEndpoint(cfg aws.Config) string {
+	return aws.ToString(dynamodb.NewFromConfig(cfg).Options().BaseEndpoint)
+}
+
 // dynamoStore keeps the rows in one DynamoDB table, an item each. It uses
 // single-item conditional writes and consistent reads only.
 type dynamoStore struct {

@@ -23,28 +23,37 @@ func (s *dynamoStore) needTable(ctx context.Context) error {
 	case s.making <- struct{}{}:
 		defer func() { <-s.making }()
 	case <-ctx.Done():
-		return fmt.Errorf("coord: table %s: %w", s.cfg.Table, ctx.Err())
+		return fmt.Errorf("table %s: %w", s.cfg.Table, ctx.Err())
 	}
+	answered := time.Now()
 	for try := 0; ; try++ {
 		a, err := s.tableReady(ctx)
 		switch a {
 		case good:
 			return nil
+		case noTable:
+			answered = time.Now()
 		case hopeless:
-			return fmt.Errorf("coord: table %s: %w", s.cfg.Table, err)
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w: %w", ErrUnusable, err)
+			}
+			return fmt.Errorf("table %s: %w", s.cfg.Table, err)
+		}
+		if time.Since(answered) > s.cfg.RetryFor {
+			return fmt.Errorf("table %s: %w", s.cfg.Table, err)
 		}
 		t := time.NewTimer(50*time.Millisecond<<min(try, 4) + rand.N(100*time.Millisecond))
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return fmt.Errorf("coord: table %s: %w", s.cfg.Table, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("table %s: %w", s.cfg.Table, errors.Join(ctx.Err(), err))
 		case <-t.C:
 		}
 	}
 }
 
 // tableReady looks at the table once and asks for it to be made if it is not
-// there. What is neither good nor hopeless is to be looked at again.
+// there. noTable means that it is on its way.
 func (s *dynamoStore) tableReady(ctx context.Context) (answer, error) {
 	var out *dynamodb.DescribeTableOutput
 	a, err := s.once(ctx, func(ctx context.Context) (err error) {
@@ -63,7 +72,7 @@ func (s *dynamoStore) tableReady(ctx context.Context) (answer, error) {
 	case types.TableStatusActive, types.TableStatusUpdating:
 		return checkSchema(out.Table)
 	case types.TableStatusCreating, types.TableStatusDeleting:
-		return unsure, fmt.Errorf("it is still %s", out.Table.TableStatus)
+		return noTable, fmt.Errorf("it is still %s", out.Table.TableStatus)
 	}
 	return hopeless, fmt.Errorf("it is %s", out.Table.TableStatus)
 }
@@ -87,11 +96,11 @@ func (s *dynamoStore) makeTable(ctx context.Context) (answer, error) {
 	case good:
 		s.cfg.Stats.Tables.Add(1)
 		s.cfg.Log.Warn("coordination table made; all rows begin anew", "table", s.cfg.Table)
-		return unsure, errors.New("it is being made")
+		return noTable, errors.New("it is being made")
 	case hopeless:
 		return a, fmt.Errorf("it is not there, and making it was refused: %w; make it with partition key %q and sort key %q, both strings", err, attrPart, attrSort)
 	}
-	return unsure, err // another is making it, or the service was busy
+	return a, err // another is making it, or the service was busy
 }
 
 // checkSchema sees that the table is one we can use.

@@ -413,7 +413,7 @@ func TestDynamoDBUnusable(t *testing.T) {
 	nowhere := emulated("", "nagare")
 	nowhere.Endpoint, nowhere.AWS.Region = "", ""
 	away := emulated("http://127.0.0.1:1", "nagare")
-	away.TableTime = 200 * time.Millisecond
+	away.RetryFor = 200 * time.Millisecond
 	for want, cfg := range map[string]coord.DynamoDBConfig{
 		`making it was refused`: mayNotMake, "no credentials anywhere": nobody, "egion": nowhere, "connection refused": away,
 	} {
