@@ -25,6 +25,7 @@ type commands struct {
 	LogLevel string `help:"Least level that is logged: debug, info, warn, error." default:"warn" enum:"debug,info,warn,error"`
 
 	Up          upCmd          `cmd:"" help:"Run the whole pipeline on this machine; Ctrl-C drains it."`
+	Serve       serveCmd       `cmd:"" help:"Run chosen parts on configured services, with other processes; SIGTERM drains."`
 	Send        sendCmd        `cmd:"" help:"Send files through intake onto the stream."`
 	Map         mapCmd         `cmd:"" help:"Normalize files to OCSF, offline."`
 	Query       queryCmd       `cmd:"" help:"Ask the lake in SQL."`

@@ -26,8 +26,8 @@ func (p *pipeline) adminHandler() http.Handler {
 	return mux
 }
 
-// ready answers 200 when every consumer reads its stream, and says for each
-// shard how far it is and what it waits for.
+// ready answers 200 when every consumer there is reads its stream, and says for
+// each shard how far it is and what it waits for.
 func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 	type shard struct {
 		Shard  string  `json:"shard"`
@@ -44,7 +44,7 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 	answer := struct {
 		Ready     bool       `json:"ready"`
 		Consumers []consumer `json:"consumers"`
-	}{Ready: len(p.monitors) > 0}
+	}{Ready: true, Consumers: []consumer{}}
 	for _, m := range p.monitors {
 		h := m.Health()
 		c := consumer{App: h.App, Stream: h.Stream, Ready: h.Ready, Reason: h.Reason, Shards: []shard{}}
@@ -69,6 +69,17 @@ func (p *pipeline) registerMetrics() {
 	plain := func(name, help string, f func() int64) {
 		counter(name, help, nil, func() float64 { return float64(f()) })
 	}
+	if p.live {
+		p.registerLive(plain, counter)
+	}
+	if p.compact {
+		p.registerLake(plain)
+	}
+	p.reg.MustRegister(&shardCollector{p}, &mappingCollector{&p.mapped})
+}
+
+// registerLive exposes what became of rules and alerts.
+func (p *pipeline) registerLive(plain func(name, help string, f func() int64), counter func(name, help string, labels prometheus.Labels, f func() float64)) {
 	plain("live_events_total", "Events that rules were evaluated on.", p.liveStats.Events.Load)
 	plain("live_unusable_total", "Events that could not be normalized for rules.", p.liveStats.Unusable.Load)
 	plain("live_matches_total", "Matches of rules.", p.liveStats.Matches.Load)
@@ -84,8 +95,6 @@ func (p *pipeline) registerMetrics() {
 	plain("alerts_throttled_total", "Refusals of a receiver with a wait.", a.Throttled.Load)
 	plain("alerts_undeliverable_total", "Messages given up.", a.Dead.Load)
 	plain("findings_total", "Findings put onto the stream.", a.Findings.Load)
-	p.registerLake(plain)
-	p.reg.MustRegister(&shardCollector{p}, &mappingCollector{&p.mapped})
 }
 
 // A shardCollector exposes the consumers' lag by shard.

@@ -22,19 +22,35 @@ func withAlerts(ctx context.Context, o Options, f func(*alert.Store) error) erro
 	return withStore(ctx, o, func(s coord.Store) error { return f(alert.NewStore(s, alert.Config{Log: o.Log})) })
 }
 
-// withStore opens the rows of the data folder: under its lock, or beside the
-// process that holds it and answers.
+// withStore opens the rows: those of the data folder under its lock, or beside
+// the process that holds it and answers; those elsewhere as they are.
 func withStore(ctx context.Context, o Options, f func(coord.Store) error) error {
+	c, err := coordConfig(o)
+	if err != nil {
+		return err
+	}
+	if c.Kind != "sqlite" {
+		store, err := openCoord(ctx, o, c)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(store), store.Close())
+	}
 	lock, held, err := lockDir(o.Data)
 	if err != nil {
 		return err
+	}
+	if !held { // nor does anybody else, if it is shared
+		if held, err = lock.TryRLock(); err != nil {
+			return usagef("lock of the data folder: %w", err)
+		}
 	}
 	if held {
 		defer lock.Unlock()
 	} else if _, err := readRunInfo(ctx, o.Data); err != nil {
 		return err
 	}
-	store, err := (&dataDir{dir: o.Data}).coord()
+	store, err := openCoord(ctx, o, c)
 	if err != nil {
 		return err
 	}

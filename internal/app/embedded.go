@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/gofrs/flock"
 
-	"nagare/internal/coord"
+	"nagare/internal/config"
 	"nagare/internal/kinesisd"
 )
 
@@ -35,12 +35,13 @@ func embeddedAWS(endpoint string) aws.Config {
 	}
 }
 
-// A dataDir is the data folder in use: ours, with its lock and a server of its
-// own, or another process's, reached by what its run.json says.
+// A dataDir is the data folder in use. It is ours, with its lock and a server
+// of its own; or another process's, reached by what its run.json says; or
+// shared by processes that use a stream elsewhere.
 type dataDir struct {
 	dir    string
 	lock   *flock.Flock     // nil when another process holds the folder
-	server *kinesisd.Server // nil likewise
+	server *kinesisd.Server // nil when the stream is not in the folder, or not ours
 	run    RunInfo          // of the other process
 	aws    aws.Config
 
@@ -48,14 +49,21 @@ type dataDir struct {
 	served     chan error
 }
 
-// openData takes the data folder, or connects to the process that has it.
+// openData takes the data folder, or connects to the process that has it, or
+// to the stream elsewhere that the configuration or the environment names.
 // listen is the address of the embedded server, if it is started here.
-func openData(ctx context.Context, o Options, listen string) (*dataDir, error) {
+func openData(ctx context.Context, o Options, c config.Config, listen string) (*dataDir, error) {
+	if c.Stream.Endpoint != "" {
+		return openShared(ctx, o, c)
+	}
 	lock, held, err := lockDir(o.Data)
 	if err != nil {
 		return nil, err
 	}
 	if !held {
+		if shared, err := lock.TryRLock(); err == nil && shared { // who has it shares it: serve
+			return connect(ctx, o, c, lock)
+		}
 		run, err := readRunInfo(ctx, o.Data)
 		if err != nil {
 			return nil, err
@@ -73,26 +81,37 @@ func openData(ctx context.Context, o Options, listen string) (*dataDir, error) {
 	return d, nil
 }
 
-// ours says whether this process holds the folder.
-func (d *dataDir) ours() bool { return d.lock != nil }
-
-// close stops the server, if it is ours, and gives the folder back.
-func (d *dataDir) close() error {
-	if !d.ours() {
-		return nil
+// openShared takes the data folder together with other processes, and connects
+// to the stream that the configuration or the environment names.
+func openShared(ctx context.Context, o Options, c config.Config) (*dataDir, error) {
+	lock, err := shareDir(o.Data)
+	if err != nil {
+		return nil, err
 	}
-	d.stopServer()
-	err := <-d.served
-	return errors.Join(err, d.lock.Unlock())
+	return connect(ctx, o, c, lock)
 }
 
-// coord opens the rows of the folder. They may be open in several processes.
-func (d *dataDir) coord() (coord.Store, error) {
-	s, err := coord.OpenSQLite(filepath.Join(d.dir, "coord.db"))
+func connect(ctx context.Context, o Options, c config.Config, lock *flock.Flock) (*dataDir, error) {
+	cfg, err := streamAWS(ctx, c.Stream)
 	if err != nil {
-		return nil, fmt.Errorf("coordination store: %w", err)
+		return nil, errors.Join(err, lock.Unlock())
 	}
-	return s, nil
+	return &dataDir{dir: o.Data, lock: lock, aws: cfg}, nil
+}
+
+// ours says whether this process holds the folder with a stream of its own.
+func (d *dataDir) ours() bool { return d.server != nil }
+
+// close stops the server, if it is ours, and gives the folder back.
+func (d *dataDir) close() (err error) {
+	if d.server != nil {
+		d.stopServer()
+		err = <-d.served
+	}
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Unlock())
+	}
+	return err
 }
 
 // client is a Kinesis client for the folder's streams.
@@ -102,21 +121,11 @@ func (d *dataDir) client() *kinesis.Client { return kinesis.NewFromConfig(d.aws)
 // can be used.
 func makeStreams(ctx context.Context, client *kinesis.Client, names []string, shards int, retention time.Duration) error {
 	for _, name := range names {
-		_, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(int32(shards))})
-		var inUse *types.ResourceInUseException
-		if errors.As(err, &inUse) {
-			continue // it is there already
-		}
+		made, err := makeStream(ctx, client, name, shards)
 		if err != nil {
-			return fmt.Errorf("create stream %s: %w", name, err)
+			return err
 		}
-		wait := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) {
-			o.MinDelay, o.MaxDelay = 100*time.Millisecond, time.Second
-		})
-		if err := wait.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: &name}, 30*time.Second); err != nil {
-			return fmt.Errorf("wait for stream %s: %w", name, err)
-		}
-		if hours := int32(retention / time.Hour); hours > 24 {
+		if hours := int32(retention / time.Hour); made && hours > 24 {
 			_, err := client.IncreaseStreamRetentionPeriod(ctx, &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: &hours})
 			if err != nil {
 				return fmt.Errorf("retention of stream %s: %w", name, err)
@@ -124,6 +133,33 @@ func makeStreams(ctx context.Context, client *kinesis.Client, names []string, sh
 		}
 	}
 	return nil
+}
+
+// makeStream makes one stream. It looks before it does: on AWS most processes
+// may use a stream and not make one.
+func makeStream(ctx context.Context, client *kinesis.Client, name string, shards int) (made bool, err error) {
+	out, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &name})
+	var notFound *types.ResourceNotFoundException
+	var inUse *types.ResourceInUseException
+	switch {
+	case err == nil && out.StreamDescriptionSummary != nil && out.StreamDescriptionSummary.StreamStatus != types.StreamStatusCreating:
+		return false, nil
+	case err != nil && !errors.As(err, &notFound):
+		return false, fmt.Errorf("look for stream %s: %w", name, err)
+	case err != nil:
+		_, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(int32(shards))})
+		if err != nil && !errors.As(err, &inUse) { // another process may be quicker
+			return false, fmt.Errorf("create stream %s: %w", name, err)
+		}
+		made = err == nil
+	}
+	wait := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 100*time.Millisecond, time.Second
+	})
+	if err := wait.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: &name}, 30*time.Second); err != nil {
+		return made, fmt.Errorf("wait for stream %s: %w", name, err)
+	}
+	return made, nil
 }
 
 // hashKey is the key of the hashes that mappings ask for. It is made once per

@@ -12,15 +12,23 @@ import (
 
 // Kinesis runs the embedded server alone until ctx is over.
 func Kinesis(ctx context.Context, o Options, listen string, out io.Writer) (err error) {
-	lock, held, err := lockDir(o.Data)
+	// Processes of serve may have the folder too, for their rows and the lake;
+	// the streams are one process's.
+	lock, err := shareDir(o.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	dir := filepath.Join(o.Data, "kinesis")
+	own, held, err := lockDir(dir)
 	if err != nil {
 		return err
 	}
 	if !held {
-		return usagef("another process holds %s; name another folder with --data", o.Data)
+		return usagef("another process holds %s; name another folder with --data", dir)
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	s, err := kinesisd.Open(kinesisd.Config{Dir: filepath.Join(o.Data, "kinesis"), Listen: listen, Region: region, Log: o.Log})
+	defer func() { err = errors.Join(err, own.Unlock()) }()
+	s, err := kinesisd.Open(kinesisd.Config{Dir: dir, Listen: listen, Region: region, Log: o.Log})
 	if err != nil {
 		return &Usage{err}
 	}

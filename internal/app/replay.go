@@ -48,11 +48,11 @@ func Replay(ctx context.Context, o Options, r ReplayOptions) error {
 	if err := c.err(); err != nil {
 		return err
 	}
-	data, err := openData(ctx, o, "127.0.0.1:0")
+	data, err := openData(ctx, o, c.config, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	store, err := data.coord()
+	store, err := openCoord(ctx, o, c.config.Coord)
 	if err != nil {
 		return errors.Join(err, data.close())
 	}

@@ -46,6 +46,23 @@ func lockDir(dir string) (lock *flock.Flock, held bool, err error) {
 	return lock, held, nil
 }
 
+// shareDir makes the data folder and takes its lock together with others that
+// share it. It fails while one process holds it for itself.
+func shareDir(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, usagef("data folder: %w; name another with --data", err)
+	}
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	held, err := lock.TryRLock()
+	switch {
+	case err != nil:
+		return nil, usagef("lock of the data folder: %w", err)
+	case !held:
+		return nil, usagef("another process holds %s for itself; stop it, or name another folder with --data", dir)
+	}
+	return lock, nil
+}
+
 // writeRunInfo publishes run.json, readable by its owner only.
 func writeRunInfo(dir string, info RunInfo) error {
 	data, err := json.MarshalIndent(info, "", "  ")

@@ -67,7 +67,7 @@ func Send(ctx context.Context, o Options, s SendOptions) error {
 			_ = closeFile()
 		}
 	}
-	data, err := openData(ctx, o, "127.0.0.1:0")
+	data, err := openData(ctx, o, c.config, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

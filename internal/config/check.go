@@ -14,6 +14,9 @@ import (
 	"nagare/ocsf/expr"
 )
 
+// tableName is from https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html.
+var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+
 var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 
 // check reports what is well formed and still cannot be right.
@@ -26,14 +29,27 @@ func check(c *Config, d *document, sources []string) {
 	if !streamName.MatchString(c.Stream.Name) {
 		bad(at("stream", "name"), "value", "use letters, digits, _ . and -", "stream.name %q is not a stream's name", c.Stream.Name)
 	}
+	if c.Stream.Endpoint != "" {
+		if u, err := url.Parse(c.Stream.Endpoint); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
+			bad(at("stream", "endpoint"), "value", "use http://127.0.0.1:4567, or leave it out for AWS", "stream.endpoint is no URL of http or https")
+		}
+	}
 	if c.Stream.Shards < 1 || c.Stream.Shards > 64 {
 		bad(at("stream", "shards"), "value", "use 1 to 64", "stream.shards is %d", c.Stream.Shards)
 	}
 	if c.Stream.Retention < 24*time.Hour || c.Stream.Retention > 365*24*time.Hour || c.Stream.Retention%time.Hour != 0 {
 		bad(at("stream", "retention"), "value", "use whole hours from 24h to 8760h, as Kinesis does", "stream.retention is %s", c.Stream.Retention)
 	}
-	if c.Coord.Kind != "sqlite" {
-		bad(at("coord", "kind"), "value", `this version knows "sqlite"`, "coord.kind %q is unknown", c.Coord.Kind)
+	if c.Coord.Kind != "sqlite" && c.Coord.Kind != "dynamodb" {
+		bad(at("coord", "kind"), "value", `this version knows "sqlite" and "dynamodb"`, "coord.kind %q is unknown", c.Coord.Kind)
+	}
+	if !tableName.MatchString(c.Coord.Table) {
+		bad(at("coord", "table"), "value", "use 3 to 255 letters, digits, _ . and -", "coord.table %q is not a table's name", c.Coord.Table)
+	}
+	if c.Coord.Endpoint != "" {
+		if u, err := url.Parse(c.Coord.Endpoint); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
+			bad(at("coord", "endpoint"), "value", "use http://127.0.0.1:8000, or leave it out for AWS", "coord.endpoint is no URL of http or https")
+		}
 	}
 	if c.SQL.Engine != "duckdb" {
 		bad(at("sql", "engine"), "value", `this version knows "duckdb"`, "sql.engine %q is unknown", c.SQL.Engine)

@@ -33,6 +33,9 @@ type Config struct {
 type Stream struct {
 	// Name is the stream's name; the default is nagare.
 	Name string `yaml:"name"`
+	// Endpoint is the URL of the Kinesis API; without one serve uses what the
+	// AWS SDK finds, as AWS_ENDPOINT_URL_KINESIS, or else AWS itself.
+	Endpoint string `yaml:"endpoint"`
 	// Shards is how many shards a stream gets when it is made; the default is
 	// 1. An existing stream keeps what it has.
 	Shards int `yaml:"shards"`
@@ -93,7 +96,14 @@ type Route struct {
 
 // Coord says where leases, the ledger and alert rows are kept.
 type Coord struct {
+	// Kind is sqlite, the default, for a file in the data folder, or dynamodb.
 	Kind string `yaml:"kind"`
+	// Table is the table in DynamoDB; the default is nagare. It is made when
+	// it is not there.
+	Table string `yaml:"table"`
+	// Endpoint is the URL of DynamoDB's API; without one it is what the AWS SDK
+	// finds, as AWS_ENDPOINT_URL_DYNAMODB, or else AWS itself.
+	Endpoint string `yaml:"endpoint"`
 }
 
 // Lake says where the lake is and how often it gets new files.
@@ -129,7 +139,7 @@ type Limits struct {
 func Default() Config {
 	return Config{
 		Stream: Stream{Name: "nagare", Shards: 1, Retention: 24 * time.Hour},
-		Coord:  Coord{Kind: "sqlite"},
+		Coord:  Coord{Kind: "sqlite", Table: "nagare"},
 		Lake:   Lake{OCSF: "1.3.0"},
 		SQL:    SQL{Engine: "duckdb"},
 		Limits: Limits{Body: 10 << 20, Decompressed: 64 << 20, Depth: 64},

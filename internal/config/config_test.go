@@ -12,13 +12,14 @@ var sources = []string{"datadog", "defender", "okta"}
 func TestParse(t *testing.T) {
 	t.Setenv("DD_TOKEN", "s3cret-value")
 	c, problems := Parse("conf/nagare.yaml", []byte(`
-stream: {name: sec, shards: 4, retention: 48h}
+stream: {name: sec, endpoint: "http://127.0.0.1:4567", shards: 4, retention: 48h}
 sources:
   datadog: {auth: {kind: header, name: X-Nagare-Token, secret: "env:DD_TOKEN"}, ack: kinesis}
   okta: {auth: {kind: basic, user: okta, secret: in-place}}
 rules: {dirs: [rules]}
 receivers: {identity: {slack: {webhook: "http://127.0.0.1:1/hook"}}}
 routes: [{when: "alert.severity_id >= 4", to: [identity]}]
+coord: {kind: dynamodb, table: leases, endpoint: "http://127.0.0.1:8000"}
 lake: {flush: 5m, ocsf: 1.1.0}
 limits: {body: 1MiB, depth: 32}
 `), sources)
@@ -27,6 +28,9 @@ limits: {body: 1MiB, depth: 32}
 	}
 	if c.Stream.Shards != 4 || c.Lake.Flush != 5*time.Minute || c.Lake.OCSF != "1.1.0" || c.Limits.Body != 1<<20 || c.Limits.Decompressed != 64<<20 {
 		t.Errorf("got %+v", c)
+	}
+	if c.Coord != (Coord{Kind: "dynamodb", Table: "leases", Endpoint: "http://127.0.0.1:8000"}) {
+		t.Errorf("coord is %+v", c.Coord)
 	}
 	if got := c.Sources["datadog"].Auth.Secret.Reveal(); got != "s3cret-value" {
 		t.Errorf("secret is %q", got)
@@ -42,7 +46,7 @@ limits: {body: 1MiB, depth: 32}
 // TestMistakes holds that every mistake of one file is reported at once, each
 // with its line.
 func TestMistakes(t *testing.T) {
-	_, problems := Parse("nagare.yaml", []byte(`stream: {nam: x, retention: 3h}
+	_, problems := Parse("nagare.yaml", []byte(`stream: {nam: x, retention: 3h, endpoint: "127.0.0.1:4567"}
 sources:
   dtadog: {}
   okta: {zone: Asia/Tokio, ack: spool, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
@@ -50,7 +54,7 @@ heartbeat: {url: "x"}
 lake: {flush: soon, ocsf: 1.2.0}
 receivers: {a: {slack: {token: x}}, b: {}}
 routes: [{when: "true", to: [c]}, {to: []}]
-coord: {kind: dynamodb}
+coord: {kind: dynamo, table: "a b", endpoint: "127.0.0.1:8000"}
 limits: {body: 10 potatoes}
 `), sources)
 	var all []string
@@ -64,6 +68,7 @@ limits: {body: 10 potatoes}
 	for _, want := range []string{
 		`nagare.yaml:1:10: unknown key "stream.nam"; did you mean "name"?`,
 		"stream.retention is 3h0m0s; use whole hours",
+		`nagare.yaml:1:43: stream.endpoint is no URL of http or https; use http://127.0.0.1:4567`,
 		`no mapping is for source "dtadog"; did you mean "datadog"?`,
 		`sources.okta.ack "spool" is unknown`,
 		`"a b" is no header's name`,
@@ -76,7 +81,9 @@ limits: {body: 10 potatoes}
 		`receiver "b" says nothing`,
 		`route 1 goes to "c", which is no receiver`,
 		"route 2 goes nowhere",
-		`coord.kind "dynamodb" is unknown`,
+		`coord.kind "dynamo" is unknown; this version knows "sqlite" and "dynamodb"`,
+		`coord.table "a b" is not a table's name`,
+		"coord.endpoint is no URL of http or https; use http://127.0.0.1:8000",
 		"10 potatoes",
 	} {
 		if !strings.Contains(text, want) {

@@ -17,7 +17,7 @@ import (
 // error says more than "unknown".
 var later = map[string]bool{
 	"tables": true, "objects": true, "admin": true, "feeds": true, "retention": true, "heartbeat": true,
-	"rules.overrides": true, "stream.endpoint": true, "lake.security_lake": true, "coord.table": true,
+	"rules.overrides": true, "lake.security_lake": true,
 	"sources.*.rhythm": true, "sources.*.lateness": true,
 	"receivers.*.pagerduty": true, "receivers.*.webhook": true, "receivers.*.mail": true,
 	"receivers.*.securityhub": true, "receivers.*.file": true,
