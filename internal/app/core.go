@@ -44,6 +44,8 @@ type selection struct {
 	mappings, rules []string
 	// onlyMappings leaves rules out, for commands that need none.
 	onlyMappings bool
+	// source is the one source that is needed; "" is all of them.
+	source string
 }
 
 // loadCore loads everything. It fails only when a file cannot be read; what is
@@ -71,7 +73,11 @@ func loadCore(o Options, sel selection) (*core, error) {
 		files = append(files, mapping.File{Name: f.name, Data: f.data})
 	}
 	var problems []nagare.Problem
-	c.mappings, problems = mapping.Load(c.layouts, files)
+	if sel.source != "" {
+		c.mappings, problems = mapping.LoadSource(c.layouts, files, sel.source)
+	} else {
+		c.mappings, problems = mapping.Load(c.layouts, files)
+	}
 	c.problems = append(c.problems, problems...)
 	if name != "" {
 		c.config, problems = config.Load(name, c.mappings.Sources())

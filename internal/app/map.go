@@ -101,7 +101,7 @@ func withShare(n int64, share float64) string { return fmt.Sprintf("%d (%.1f %%)
 
 // Map normalizes files offline, through the same intake that deliveries take.
 func Map(ctx context.Context, o Options, m MapOptions) error {
-	c, err := loadCore(o, selection{onlyMappings: true})
+	c, err := loadCore(o, selection{onlyMappings: true, source: m.Source})
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func Send(ctx context.Context, o Options, s SendOptions) error {
 	if s.To != "" {
 		return sendTo(ctx, s)
 	}
-	c, err := loadCore(o, selection{onlyMappings: true})
+	c, err := loadCore(o, selection{onlyMappings: true, source: s.Source})
 	if err != nil {
 		return err
 	}

@@ -195,6 +195,9 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 			return v
 		})
 	case expr.OpCoalesce:
+		if v := c.coalesce(e); v != nil {
+			return v
+		}
 		a, b := c.value(e.Args[0]), c.value(e.Args[1])
 		return func(r *run) expr.RawValue {
 			had := len(r.pending)
@@ -349,6 +352,38 @@ func (r *run) eval(p *expr.RawProgram) expr.RawValue {
 	v := p.Eval(r.vars)
 	r.pendTouched(&v)
 	return v
+}
+
+// coalesce compiles a chain of orValue that begins with at least two plain
+// paths, as the many spellings of a field have it; nil for others.
+func (c *compiler) coalesce(e *expr.RawExpr) valueFn {
+	var ids []int32
+	for e.Op == expr.OpCoalesce {
+		id := c.pathID(e.Args[0])
+		if id < 0 {
+			break
+		}
+		ids, e = append(ids, id), e.Args[1]
+	}
+	if id := c.pathID(e); id >= 0 {
+		ids, e = append(ids, id), nil
+	}
+	if len(ids) < 2 {
+		return nil
+	}
+	rest := func(*run) expr.RawValue { return expr.RawValue{} }
+	if e != nil {
+		rest = c.value(e)
+	}
+	return func(r *run) expr.RawValue {
+		for _, id := range ids {
+			if i, ok := r.doc.At(id); ok && r.doc.Nodes[i].Kind != rawjson.Null {
+				r.pending = append(r.pending, i)
+				return expr.RawValue{Kind: expr.RawNode, Doc: r.doc, Node: i}
+			}
+		}
+		return rest(r)
+	}
 }
 
 // A memo is what an expression gave for the event at hand.

@@ -331,7 +331,7 @@ func (h *Head) Detect(body []byte) (source string, ok bool) {
 }
 
 func (h *Head) accepts(m *Mapping, body []byte) bool {
-	if m.head.accepts == nil {
+	if m == nil || m.head.accepts == nil {
 		return false
 	}
 	r := h.run(m, HeadMeta{})

@@ -108,6 +108,16 @@ func (d *Dead) Unwrap() error { return d.Err }
 // mappings concerned. Files that have only tables are for others to include.
 // The slots it needs are added to layouts, which must not be frozen yet.
 func Load(layouts *ocsf.Layouts, files []File) (*Set, []Problem) {
+	return load(layouts, files, "")
+}
+
+// LoadSource is Load for programs that need the mapping of one source. The set
+// knows the names of all.
+func LoadSource(layouts *ocsf.Layouts, files []File, source string) (*Set, []Problem) {
+	return load(layouts, files, source)
+}
+
+func load(layouts *ocsf.Layouts, files []File, only string) (*Set, []Problem) {
 	l := &loader{layouts: layouts, files: map[string]*file{}}
 	var order []*file
 	for _, f := range files {
@@ -119,6 +129,10 @@ func Load(layouts *ocsf.Layouts, files []File) (*Set, []Problem) {
 	s := &Set{bySource: map[string]*Mapping{}}
 	for _, f := range order {
 		if f.shared() {
+			continue
+		}
+		if name := f.source.Value; only != "" && name != only {
+			s.sources = append(s.sources, name)
 			continue
 		}
 		if m := l.compile(f); m != nil {
