@@ -18,6 +18,9 @@ else
 	echo "skipped: python3 is not here"
 fi
 
+echo "-- every state of the commit protocol with two records and a crash"
+NAGARE_MODEL=1 go test ./internal/lake/model -count=1 -v | grep -v '^ *[0-9]* [a-z]'
+
 echo "-- the Kinesis suite on servers that are not ours"
 installed=0
 integration/emulators/install.sh >/dev/null || installed=$?
