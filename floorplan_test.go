@@ -53,7 +53,7 @@ var only = map[string][]string{
 	"github.com/parquet-go/parquet-go":              {"internal/lake"},
 	"github.com/duckdb/duckdb-go":                   {"internal/query"},
 	"github.com/slack-go/slack":                     {"internal/alert"},
-	"modernc.org/sqlite":                            {"internal/coord", "internal/kinesisd"},
+	"modernc.org/sqlite":                            {"internal/coord", "internal/kinesisd", "producers"},
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb": {"internal/coord"},
 }
 

@@ -19,6 +19,14 @@ type Metrics struct {
 	misplaced *prometheus.CounterVec
 	tooLarge  *prometheus.CounterVec
 	waiting   *prometheus.GaugeVec
+
+	acked        *prometheus.CounterVec
+	spooled      *prometheus.CounterVec
+	drained      *prometheus.CounterVec
+	spoolRefused *prometheus.CounterVec
+	spoolDamaged *prometheus.CounterVec
+	spoolBytes   *prometheus.GaugeVec
+	spoolAge     *prometheus.GaugeVec
 }
 
 // NewMetrics makes the counters and registers them; with a nil Registerer
@@ -31,7 +39,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}
 		return c
 	}
-	m := &Metrics{
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "nagare", Name: name, Help: help}, labels)
+		if reg != nil {
+			reg.MustRegister(g)
+		}
+		return g
+	}
+	return &Metrics{
 		deliveries: counter("intake_deliveries_total", "Deliveries that became durable.", "source"),
 		events:     counter("intake_events_total", "Events that became durable, dead letters included.", "source"),
 		bytes:      counter("intake_bytes_total", "Bytes of deliveries, as they came.", "source"),
@@ -45,13 +60,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		retries:   counter("writer_retries_total", "Frames that had to be sent again.", "stream", "code"),
 		misplaced: counter("writer_misplaced_total", "Events sent again because their frame went to another shard.", "stream"),
 		tooLarge:  counter("writer_too_large_total", "Events cut to a dead letter because no record holds them.", "stream"),
-		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "nagare", Name: "writer_waiting_bytes",
-			Help: "Bytes of events accepted by the writer and not yet durable."}, []string{"stream"}),
+		waiting:   gauge("writer_waiting_bytes", "Bytes of events accepted by the writer and not yet durable.", "stream"),
+
+		acked:        counter("ack_events_total", "Events acknowledged, by what made them durable.", "stream", "by"),
+		spooled:      counter("spool_events_total", "Events put into the spool.", "stream"),
+		drained:      counter("spool_drained_events_total", "Events that went from the spool to the stream.", "stream"),
+		spoolRefused: counter("spool_refused_total", "Batches that the spool did not take.", "stream", "reason"),
+		spoolDamaged: counter("spool_damaged_total", "Batches of the spool that could not be read back.", "stream"),
+		spoolBytes:   gauge("spool_bytes", "Bytes that the spool holds, drained ones included until their file is removed.", "stream"),
+		spoolAge:     gauge("spool_oldest_seconds", "How long the oldest event has been waiting in the spool.", "stream"),
 	}
-	if reg != nil {
-		reg.MustRegister(m.waiting)
-	}
-	return m
 }
 
 // Refused counts a request that was answered with an error. A source that is

@@ -130,6 +130,11 @@ func (e *Encoder) Len() int { return e.n }
 // RawSize is the number of bytes before compression.
 func (e *Encoder) RawSize() int { return len(e.raw) }
 
+// AppendRaw appends the batch as it is before compression, without magic: for
+// a store that has its own idea of where a batch begins and ends. DecodeRaw
+// reads it.
+func (e *Encoder) AppendRaw(dst []byte) []byte { return append(dst, e.raw...) }
+
 // Reset empties the frame and keeps its memory.
 func (e *Encoder) Reset() { e.raw, e.n = e.raw[:0], 0 }
 
@@ -158,6 +163,12 @@ func Decode(data []byte) ([]nagare.Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	return DecodeRaw(raw)
+}
+
+// DecodeRaw is Decode for what AppendRaw wrote. It bounds the number of events;
+// the size of raw is the caller's to bound.
+func DecodeRaw(raw []byte) ([]nagare.Event, error) {
 	n, err := count(raw)
 	if err != nil {
 		return nil, err
