@@ -26,8 +26,8 @@ check: ## vet, staticcheck, race
 proof: build ## the demo, cases, kill runs
 	integration/proof.sh
 
-crash: build ## make crash N=1000
-	NAGARE_KILLS=$(N) go test ./integration -run TestKills -count=1 -v -timeout 2h
+crash: build ## several workers on one stream: make crash N=1000 WORKERS=4 SEED=1
+	NAGARE_KILLS=$(N) NAGARE_WORKERS=$(WORKERS) NAGARE_SEED=$(SEED) go test ./integration -run 'TestCrash$$' -count=1 -v -timeout 4h
 
 bench: ## results go to docs/measured.md by hand
 	go test -run '^$$' -bench . -benchmem ./...

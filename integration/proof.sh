@@ -34,3 +34,6 @@ esac
 
 echo "-- ten kills under load"
 NAGARE_KILLS=10 go test ./integration -run 'TestKills$' -count=1 -v
+
+echo "-- 25 kills of workers that share a stream, with resharding and stops longer than a lease"
+NAGARE_KILLS=25 go test ./integration -run 'TestCrash$' -count=1 -v -timeout 20m
