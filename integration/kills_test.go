@@ -34,6 +34,14 @@ func TestKills(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("NAGARE_KILLS")); err == nil {
 		kills = n
 	}
+	killsOn(t, kills, "stream: {shards: 3}\n", func(int) {})
+}
+
+// killsOn runs the pipeline of a configuration, kills it so many times, and
+// counts. meanwhile is called while it runs, before each kill and once more
+// before the count.
+func killsOn(t *testing.T, kills int, text string, meanwhile func(round int)) {
+	t.Helper()
 	dir := t.TempDir()
 	binary := build(t)
 	seed := uint64(time.Now().UnixNano())
@@ -41,7 +49,7 @@ func TestKills(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 
 	config := filepath.Join(t.TempDir(), "nagare.yaml")
-	if err := os.WriteFile(config, []byte("stream: {shards: 3}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := &senders{acked: map[string]bool{}}
@@ -51,15 +59,17 @@ func TestKills(t *testing.T) {
 		s.wg.Add(1)
 		go s.send(ctx, i)
 	}
-	for range kills {
+	for round := range kills {
 		p := up(t, binary, dir, "--config", config)
 		s.target(p.info)
 		time.Sleep(time.Duration(200+rnd.IntN(1500)) * time.Millisecond) // the moment is the point: any will do
+		meanwhile(round)
 		p.kill9()
 		s.target(runInfo{})
 	}
 	p := up(t, binary, dir, "--config", config)
 	s.target(p.info)
+	meanwhile(kills)
 	// A little more after the last start, and then no more.
 	await(t, 20*time.Second, "deliveries after the last start", func() bool { return s.since() > 20 })
 	stop()

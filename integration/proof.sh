@@ -27,7 +27,7 @@ integration/emulators/install.sh >/dev/null || installed=$?
 case $installed in
 0) NAGARE_EMULATORS=1 go test ./integration/emulators -count=1 -v
 	echo "-- the coordination suite on a DynamoDB that is not ours"
-	NAGARE_EMULATORS=1 go test ./internal/coord -run DynamoDB -count=1 -v ;;
+	NAGARE_EMULATORS=1 go test ./internal/coord ./integration -run DynamoDB -count=1 -v ;;
 3) ;; # it said what is missing
 *) exit 1 ;;
 esac

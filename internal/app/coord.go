@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
+	"nagare"
 	"nagare/internal/config"
 	"nagare/internal/coord"
 )
@@ -59,14 +61,13 @@ func openDynamoDB(ctx context.Context, o Options, c config.Coord) (coord.Store, 
 }
 
 // coordConfig reads what the configuration says of the rows, for commands that
-// need nothing else of it.
+// need nothing else of it, and no mapping to know the sources.
 func coordConfig(o Options) (config.Coord, error) {
-	if o.configFile() == "" {
+	name := o.configFile()
+	if name == "" {
 		return config.Default().Coord, nil
 	}
-	c, err := loadCore(o, selection{onlyMappings: true})
-	if err != nil {
-		return config.Coord{}, err
-	}
-	return c.config.Coord, c.err()
+	c, problems := config.Load(name, nil)
+	problems = slices.DeleteFunc(problems, func(p nagare.Problem) bool { return p.Code == "unknown-source" })
+	return c.Coord, problemsError("the rows were not opened", problems)
 }
