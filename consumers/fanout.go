@@ -38,6 +38,13 @@ func newSubscription(s *session) *subscription {
 	sub := &subscription{s: s, events: make(chan *types.SubscribeToShardEvent)}
 	sub.ctx, sub.cancel = context.WithCancel(s.ctx)
 	context.AfterFunc(s.run.ctx, sub.cancel)
+	s.wg.Go(func() {
+		select {
+		case <-s.leaving:
+			sub.cancel()
+		case <-sub.ctx.Done():
+		}
+	})
 	s.wg.Go(sub.loop)
 	return sub
 }

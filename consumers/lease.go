@@ -140,20 +140,28 @@ type lease struct {
 func (le *lease) keep(ctx context.Context) {
 	tick := time.NewTicker(le.l.ttl / 3)
 	defer tick.Stop()
-	for {
+	var again <-chan time.Time // a renewal that failed is tried again soon
+	for try := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-le.lost:
 			return
 		case <-tick.C:
+		case <-again:
 		}
 		// A renewal that hangs must not hide that the time is up.
 		wctx, cancel := context.WithTimeout(ctx, le.l.ttl/3)
 		err := le.write(wctx, func(*leaseRow) error { return nil })
 		cancel()
-		if err != nil && ctx.Err() == nil && !errors.Is(err, errLeaseLost) {
-			le.l.log.Warn("lease not renewed", "shard", le.shard, "err", err)
+		if again = nil; err == nil {
+			try = 0
+		} else if ctx.Err() == nil && !errors.Is(err, errLeaseLost) {
+			if try == 0 {
+				le.l.log.Warn("lease not renewed", "shard", le.shard, "err", err)
+			}
+			again = time.After(backoff(try, le.l.ttl/100, le.l.ttl/15))
+			try++
 		}
 	}
 }
@@ -189,6 +197,13 @@ func (le *lease) write(ctx context.Context, change func(*leaseRow) error) error 
 		if rerr != nil {
 			return fmt.Errorf("lease of %s: %w", le.shard, errors.Join(err, rerr))
 		}
+		if v == 0 && le.version != 0 {
+			// The row was removed, by somebody who removed the table, say. Nobody
+			// has taken the shard since, and we know what was in the row.
+			le.l.log.Warn("the row of a lease is gone; writing it again", "shard", le.shard, "epoch", le.epoch)
+			le.version = 0
+			continue
+		}
 		if now.Owner != le.l.worker || now.Epoch != le.epoch {
 			le.lose("taken by " + now.Owner)
 			return errLeaseLost
@@ -218,9 +233,12 @@ func (le *lease) confirm(ctx context.Context) error {
 	if le.over {
 		return errLeaseLost
 	}
-	row, _, err := le.l.read(ctx, le.shard)
+	row, v, err := le.l.read(ctx, le.shard)
 	if err != nil {
 		return fmt.Errorf("confirm lease of %s: %w", le.shard, err)
+	}
+	if v == 0 {
+		return nil // removed, and not taken: the next renewal writes it again
 	}
 	if row.Owner != le.l.worker || row.Epoch != le.epoch {
 		le.lose("taken by " + row.Owner)
@@ -253,6 +271,18 @@ func (le *lease) reached(ctx context.Context, end time.Time) error {
 		row.Reached = end.UTC()
 		return nil
 	})
+}
+
+// last is the row as last read or written; of a lease that is over, as others
+// may take it.
+func (le *lease) last() leaseRow {
+	le.mu.Lock()
+	defer le.mu.Unlock()
+	row := le.row
+	if le.over {
+		row.Owner = ""
+	}
+	return row
 }
 
 // stored is the checkpoint as last read or written.
@@ -288,6 +318,8 @@ type Checkpoint struct {
 	// Owner is the worker that reads the shard, or "".
 	Owner string `json:"owner,omitempty"`
 	Epoch int64  `json:"epoch"`
+	// Reached is the Config.End that was reached in the shard.
+	Reached time.Time `json:"reached,omitzero"`
 	// Updated is when the row was last written, by the writer's clock.
 	Updated time.Time `json:"updated"`
 }
@@ -308,7 +340,7 @@ func Checkpoints(ctx context.Context, store coord.Store, app, stream string) ([]
 		if err := json.Unmarshal(r.Value, &row); err != nil {
 			return nil, fmt.Errorf("lease %s of %s: %w", r.Sort, app, err)
 		}
-		c := Checkpoint{Shard: r.Sort, Seq: row.Checkpoint, Arrived: row.Arrived, Owner: row.Owner, Epoch: row.Epoch, Updated: row.Updated}
+		c := Checkpoint{Shard: r.Sort, Seq: row.Checkpoint, Arrived: row.Arrived, Owner: row.Owner, Epoch: row.Epoch, Reached: row.Reached, Updated: row.Updated}
 		if row.Checkpoint == shardEnd {
 			c.Seq, c.Finished = "", true
 		}

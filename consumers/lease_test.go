@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,10 +59,36 @@ func (m *memStore) Put(_ context.Context, part, sort string, value []byte, ifVer
 	return ifVersion + 1, nil
 }
 
-func (m *memStore) Delete(context.Context, string, string, int64) error { panic("not used") }
-func (m *memStore) List(context.Context, string, string, int) ([]coord.Row, error) {
-	panic("not used")
+func (m *memStore) Delete(_ context.Context, part, sort string, ifVersion int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	k := part + "\x00" + sort
+	if r, ok := m.rows[k]; !ok || r.Version != ifVersion {
+		return coord.ErrConflict
+	}
+	delete(m.rows, k)
+	return nil
 }
+
+func (m *memStore) List(_ context.Context, part, after string, limit int) ([]coord.Row, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return nil, m.fail
+	}
+	var out []coord.Row
+	for _, r := range m.rows {
+		if r.Part == part && r.Sort > after {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b coord.Row) int { return strings.Compare(a.Sort, b.Sort) })
+	return out[:min(limit, len(out))], nil
+}
+
 func (m *memStore) Close() error { return nil }
 
 func (m *memStore) set(f func()) {

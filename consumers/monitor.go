@@ -20,6 +20,7 @@ type Monitor struct {
 	reason string // why the Run as a whole does not get on
 	ready  bool
 	shards map[string]*shardState
+	unread []UnreadShard
 }
 
 // Health is a snapshot of a Run.
@@ -32,7 +33,16 @@ type Health struct {
 	Reason string
 	// Shards are those that this process has the lease of, by id.
 	Shards []ShardHealth
+	// Unread are shards of the stream that no worker of the application has
+	// taken for a whole LeaseTime, by id.
+	Unread []UnreadShard
 	Counts Counts
+}
+
+// An UnreadShard could be read, and nobody does.
+type UnreadShard struct {
+	Shard string
+	Since time.Time
 }
 
 // ShardHealth is a snapshot of one shard.
@@ -96,6 +106,7 @@ func (m *Monitor) Health() Health {
 	for _, s := range m.shards {
 		h.Shards = append(h.Shards, s.snapshot())
 	}
+	h.Unread = append(h.Unread, m.unread...)
 	sort.Slice(h.Shards, func(i, j int) bool { return h.Shards[i].Shard < h.Shards[j].Shard })
 	return h
 }
@@ -104,6 +115,16 @@ func (m *Monitor) set(ready bool, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ready, m.reason = ready, reason
+}
+
+func (m *Monitor) setUnread(since map[string]time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unread = m.unread[:0:0]
+	for id, at := range since {
+		m.unread = append(m.unread, UnreadShard{id, at})
+	}
+	sort.Slice(m.unread, func(i, j int) bool { return m.unread[i].Shard < m.unread[j].Shard })
 }
 
 func (m *Monitor) name(app, stream string) {

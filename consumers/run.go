@@ -29,7 +29,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	r := &runner{cfg: cfg, stopping: make(chan struct{}), sessions: map[string]*session{}, finished: map[string]bool{}}
+	r := &runner{cfg: cfg, stopping: make(chan struct{}), sessions: map[string]*session{}}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	r.log = cfg.Log.With("app", cfg.App, "stream", cfg.Stream)
@@ -46,11 +46,16 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := worker.Start(); err != nil {
 		return fmt.Errorf("consume %s as %s: %w", cfg.Stream, cfg.App, err)
 	}
+	balanced := make(chan struct{})
+	go func() {
+		defer close(balanced)
+		r.balance(r.ctx)
+	}()
 	cfg.Monitor.set(true, "")
 	r.log.Info("consumer started", "worker", r.leases.worker, "fan_out", cfg.FanOut, "start", r.start.String())
 
 	complete := r.wait(ctx)
-	err := r.stop(worker.Shutdown)
+	err := r.stop(worker.Shutdown, balanced)
 	if complete && err == nil && cfg.FanOut {
 		// An application with an end is done with its fan-out consumer, which
 		// costs by the hour.
@@ -78,13 +83,13 @@ type runner struct {
 	consumerARN   string
 	topology      *topology
 	leases        *leases
+	group         *group
 
 	// stopping is closed when nothing more is to be read.
 	stopping chan struct{}
 
 	mu       sync.Mutex
 	sessions map[string]*session // by shard
-	finished map[string]bool     // shards whose checkpoint is shardEnd: that is for ever
 	troubles map[string]string   // by what is retried; logged when they change
 	late     []string            // shards that were not flushed when the time to stop was up
 }
@@ -130,6 +135,10 @@ func (r *runner) tryBegin(ctx context.Context) (err error) {
 	}
 	r.topology = &topology{client: r.reader, stream: r.stream.name, only: r.start.Shard}
 	if _, _, err = r.topology.get(ctx, 0); err != nil {
+		return err
+	}
+	r.group = newGroup(r.leases, r.cfg.App, r.stream.id, r.listed)
+	if err = r.group.meet(ctx); err != nil {
 		return err
 	}
 	if r.cfg.FanOut {
@@ -206,7 +215,7 @@ func (r *runner) complete(ctx context.Context, age time.Duration) (bool, error) 
 		if c, ok := cut[id]; ok {
 			return c, nil
 		}
-		row, _, err := r.leases.read(ctx, id)
+		row, _, err := r.leases.read(ctx, id) // not from a view, which may be old
 		if err != nil {
 			return false, err
 		}
@@ -222,9 +231,9 @@ func (r *runner) complete(ctx context.Context, age time.Duration) (bool, error) 
 		return c, nil
 	}
 	for id := range shards {
-		if seq, err := r.fetch(id); err != nil {
+		if row, _, err := r.leases.read(ctx, id); err != nil {
 			return false, err
-		} else if seq == shardEnd {
+		} else if row.Checkpoint == shardEnd {
 			continue
 		}
 		if c, err := isCut(id); err != nil || !c {
@@ -239,9 +248,11 @@ func (r *runner) complete(ctx context.Context, age time.Duration) (bool, error) 
 
 // stop ends the sessions and the worker. It returns when they have ended, or
 // soon after Config.StopTime in any case.
-func (r *runner) stop(shutdown func()) error {
+func (r *runner) stop(shutdown func(), balanced <-chan struct{}) error {
 	close(r.stopping)
 	r.cancel()
+	<-balanced
+	r.leave()
 	hurry := time.AfterFunc(r.cfg.StopTime, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -328,12 +339,17 @@ func (r *runner) acquire(shard string) error {
 	if !ok {
 		return errOver
 	}
-	for _, parent := range info.existing {
-		if seq, err := r.fetch(parent); err != nil {
-			return err
-		} else if seq != shardEnd {
-			return errNotFree
-		}
+	rows, err := r.group.view(r.ctx)
+	r.trouble("read leases", err)
+	if err != nil {
+		return err
+	}
+	row := rows[shard]
+	switch {
+	case r.leases.done(row):
+		return errFinished
+	case !readable(info, rows), row.Owner != "" && row.Owner != r.leases.worker && !r.leases.sole, !r.mayTake(shard):
+		return errNotFree
 	}
 	le, err := r.leases.take(r.ctx, shard)
 	if err != nil {
@@ -344,6 +360,7 @@ func (r *runner) acquire(shard string) error {
 	}
 	r.trouble("take lease", nil)
 	r.cfg.Monitor.counters.took.Add(1)
+	r.group.know(shard, le.row)
 	s := newSession(r, le, info)
 	r.mu.Lock()
 	r.sessions[shard] = s
@@ -375,6 +392,7 @@ func (r *runner) closeSession(shard string) {
 		return
 	}
 	s.close()
+	r.group.know(shard, s.lease.last())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.sessions, shard)
@@ -383,23 +401,9 @@ func (r *runner) closeSession(shard string) {
 	}
 }
 
-// fetch returns the stored checkpoint of a shard.
+// fetch returns the stored checkpoint of a shard, as of a moment ago.
 func (r *runner) fetch(shard string) (string, error) {
-	r.mu.Lock()
-	finished := r.finished[shard]
-	r.mu.Unlock()
-	if finished {
-		return shardEnd, nil
-	}
-	row, _, err := r.leases.read(r.ctx, shard)
-	r.trouble("read checkpoint", err)
-	if err != nil {
-		return "", err
-	}
-	if row.Checkpoint == shardEnd {
-		r.mu.Lock()
-		r.finished[shard] = true
-		r.mu.Unlock()
-	}
-	return row.Checkpoint, nil
+	rows, err := r.group.view(r.ctx)
+	r.trouble("read leases", err)
+	return rows[shard].Checkpoint, err
 }

@@ -17,6 +17,7 @@ var (
 	errStopping = errors.New("the consumer is stopping")
 	errReached  = errors.New("the end that was asked for is reached")
 	errStopLong = errors.New("the time to stop is up")
+	errLeaving  = errors.New("the shard is given up to another worker")
 )
 
 // A session is one tenure on one shard: its lease, its stage, its pump, and
@@ -33,6 +34,12 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup // of the lease's keeper and the pump
+	since  time.Time
+
+	// stop is closed when no more is to be read: the Run stops, or the shard
+	// is given up, and then leaving is closed too.
+	stop, leaving chan struct{}
+	leaveOnce     sync.Once
 
 	pump       *pump // nil until open
 	subscribed bool  // the KCL's goroutine alone looks at these two
@@ -54,7 +61,17 @@ func newSession(r *runner, le *lease, info shardInfo) *session {
 	s.dec = decoder{shard: &s.shard, source: r.cfg.DefaultSource, counter: s.state.counter}
 	// Not under the context of Run: when that is over there is still to flush.
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.ctx))
+	s.since, s.stop, s.leaving = time.Now(), make(chan struct{}), make(chan struct{})
 	s.wg.Go(func() { le.keep(s.ctx) })
+	s.wg.Go(func() {
+		select {
+		case <-r.stopping:
+			close(s.stop)
+		case <-s.leaving:
+			close(s.stop)
+		case <-s.ctx.Done():
+		}
+	})
 	s.wg.Go(func() {
 		select {
 		case <-le.lost:
@@ -75,8 +92,23 @@ func (s *session) over() error {
 		return errReached
 	case s.run.isStopping():
 		return errStopping
+	case s.isLeaving():
+		return errLeaving
 	}
 	return nil
+}
+
+// leave gives the shard up: what was processed is flushed, and the lease given
+// back.
+func (s *session) leave() { s.leaveOnce.Do(func() { close(s.leaving) }) }
+
+func (s *session) isLeaving() bool {
+	select {
+	case <-s.leaving:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *session) isReached() bool {
@@ -93,7 +125,7 @@ func (s *session) sleep(d time.Duration) error {
 	select {
 	case <-time.After(d):
 	case <-s.ctx.Done():
-	case <-s.run.stopping:
+	case <-s.stop:
 	}
 	return s.over()
 }
@@ -146,7 +178,7 @@ func (s *session) open() error {
 		flushEvery: s.run.cfg.FlushEvery,
 		flushBytes: s.run.cfg.FlushBytes,
 		checkpoint: s.checkpoint,
-		stop:       s.run.stopping,
+		stop:       s.stop,
 		finish:     make(chan struct{}),
 		done:       make(chan struct{}),
 		to:         nagare.Position{Stream: s.shard.Stream, Shard: s.shard.ID, Seq: s.after},
