@@ -100,9 +100,13 @@ type pipeline struct {
 	mapped scratches // of the live stage, which sees every event once
 
 	events, bulk *producers.Writer // nil when nothing is written
-	monitors     []*consumers.Monitor
-	liveStats    *live.Stats
-	compactStats *compact.Stats
+	// toEvents and toBulk are where intake puts events: the writers, perhaps
+	// with a spool before them.
+	toEvents, toBulk producers.Putter
+	spools           []spooled
+	monitors         []*consumers.Monitor
+	liveStats        *live.Stats
+	compactStats     *compact.Stats
 }
 
 // checkAdmin holds metrics and health on this machine.
@@ -158,6 +162,10 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	}
 	if p.ingest {
 		p.bulk = producers.NewWriter(client, names[1], writer)
+		if err := p.openSpools(names, metrics); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.closeSpools()) }()
 	}
 	var sender *alert.Sender
 	if p.live {
@@ -204,6 +212,9 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	front.Go(func() error {
 		return must("admin", serveHTTP(serving, adminListener, webhook.Server(p.adminHandler())))
 	})
+	for _, s := range p.spools { // with intake, so that the writers outlive them
+		front.Go(func() error { return must("spool of "+s.stream, s.spool.Run(serving, s.writer)) })
+	}
 	for what, w := range map[string]*producers.Writer{"events writer": p.events, "bulk writer": p.bulk} {
 		if w != nil {
 			writers.Go(func() error { return must(what, w.Run(writing)) })

@@ -12,6 +12,7 @@ import (
 
 	"nagare/ocsf"
 	"nagare/ocsf/expr"
+	"nagare/producers"
 )
 
 // tableName is from https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html.
@@ -66,6 +67,13 @@ func check(c *Config, d *document, sources []string) {
 	if c.Limits.Decompressed < c.Limits.Body {
 		bad(at("limits", "decompressed"), "value", "make it at least limits.body", "limits.decompressed is less than limits.body")
 	}
+	if c.Limits.Spool < 16<<20 {
+		bad(at("limits", "spool"), "value", "use at least 16MiB", "limits.spool is too small")
+	}
+	if strings.Contains(c.Objects.Claims, "://") {
+		bad(at("objects", "claims"), "value", "this version keeps claims in a folder", "objects.claims %q is no folder", c.Objects.Claims)
+	}
+	acks := producers.AckPolicies[:]
 	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
 		s := c.Sources[name]
 		if !slices.Contains(sources, name) {
@@ -80,9 +88,8 @@ func check(c *Config, d *document, sources []string) {
 				bad(at("sources", name, "zone"), "value", `zones are named as "UTC", "Asia/Tokyo"`, "sources.%s.zone: %w", name, err)
 			}
 		}
-		if s.Ack != "" && s.Ack != "kinesis" {
-			bad(at("sources", name, "ack"), "value", `this version acknowledges when the stream has it: use "kinesis", or leave it out`,
-				"sources.%s.ack %q is unknown", name, s.Ack)
+		if s.Ack != "" && !slices.Contains(acks, s.Ack) {
+			bad(at("sources", name, "ack"), "value", `use "`+strings.Join(acks, `", "`)+`", or leave it out`, "sources.%s.ack %q is unknown", name, s.Ack)
 		}
 		if s.Auth == nil {
 			continue

@@ -23,6 +23,7 @@ type Config struct {
 	Receivers map[string]Receiver `yaml:"receivers"`
 	Routes    []Route             `yaml:"routes"`
 	Coord     Coord               `yaml:"coord"`
+	Objects   Objects             `yaml:"objects"`
 	Lake      Lake                `yaml:"lake"`
 	SQL       SQL                 `yaml:"sql"`
 	Limits    Limits              `yaml:"limits"`
@@ -51,8 +52,10 @@ type Source struct {
 	// Zone is the time zone of the source's times that name none, in place of
 	// what its mapping says: "Asia/Tokyo".
 	Zone string `yaml:"zone"`
-	// Ack is when a delivery is acknowledged. This version knows "kinesis":
-	// when it is on the stream.
+	// Ack is when a delivery is acknowledged: "kinesis", the default, when it
+	// is on the stream; "spool" when it is on this machine's disk;
+	// "kinesis-or-spool" when it is on the stream, or on the disk while the
+	// stream is slow or down.
 	Ack string `yaml:"ack"`
 }
 
@@ -106,6 +109,14 @@ type Coord struct {
 	Endpoint string `yaml:"endpoint"`
 }
 
+// Objects says where whole files are kept.
+type Objects struct {
+	// Claims is the folder of bodies that no record of the stream holds; the
+	// default is claims in the data folder. It lives as long as the archive
+	// does, whose frames point into it.
+	Claims string `yaml:"claims"`
+}
+
 // Lake says where the lake is and how often it gets new files.
 type Lake struct {
 	// Dir is the lake's folder; the default is lake in the data folder.
@@ -133,6 +144,8 @@ type Limits struct {
 	Decompressed Size `yaml:"decompressed"`
 	// Depth is how deep JSON may nest; the default is 64.
 	Depth int `yaml:"depth"`
+	// Spool is how much a spool may hold, of each stream; the default is 4GiB.
+	Spool Size `yaml:"spool"`
 }
 
 // Default is the configuration without a file.
@@ -142,7 +155,7 @@ func Default() Config {
 		Coord:  Coord{Kind: "sqlite", Table: "nagare"},
 		Lake:   Lake{OCSF: "1.3.0"},
 		SQL:    SQL{Engine: "duckdb"},
-		Limits: Limits{Body: 10 << 20, Decompressed: 64 << 20, Depth: 64},
+		Limits: Limits{Body: 10 << 20, Decompressed: 64 << 20, Depth: 64, Spool: 4 << 30},
 	}
 }
 
@@ -180,6 +193,9 @@ func Parse(name string, data []byte, sources []string) (Config, []nagare.Problem
 	}
 	if c.Lake.Dir != "" && !filepath.IsAbs(c.Lake.Dir) {
 		c.Lake.Dir = filepath.Join(base, c.Lake.Dir)
+	}
+	if c.Objects.Claims != "" && !filepath.IsAbs(c.Objects.Claims) {
+		c.Objects.Claims = filepath.Join(base, c.Objects.Claims)
 	}
 	return c, doc.problems
 }

@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 	c, problems := Parse("conf/nagare.yaml", []byte(`
 stream: {name: sec, endpoint: "http://127.0.0.1:4567", shards: 4, retention: 48h}
 sources:
-  datadog: {auth: {kind: header, name: X-Nagare-Token, secret: "env:DD_TOKEN"}, ack: kinesis}
+  datadog: {auth: {kind: header, name: X-Nagare-Token, secret: "env:DD_TOKEN"}, ack: kinesis-or-spool}
   okta: {auth: {kind: basic, user: okta, secret: in-place}}
 rules: {dirs: [rules]}
 receivers: {identity: {slack: {webhook: "http://127.0.0.1:1/hook"}}}
@@ -49,13 +49,14 @@ func TestMistakes(t *testing.T) {
 	_, problems := Parse("nagare.yaml", []byte(`stream: {nam: x, retention: 3h, endpoint: "127.0.0.1:4567"}
 sources:
   dtadog: {}
-  okta: {zone: Asia/Tokio, ack: spool, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
+  okta: {zone: Asia/Tokio, ack: disk, auth: {kind: header, name: "a b", secret: "env:NAGARE_NO_SUCH"}}
 heartbeat: {url: "x"}
 lake: {flush: soon, ocsf: 1.2.0}
 receivers: {a: {slack: {token: x}}, b: {}}
 routes: [{when: "true", to: [c]}, {to: []}]
 coord: {kind: dynamo, table: "a b", endpoint: "127.0.0.1:8000"}
-limits: {body: 10 potatoes}
+limits: {body: 10 potatoes, spool: 1KiB}
+objects: {claims: "s3://b/claims"}
 `), sources)
 	var all []string
 	for _, p := range problems {
@@ -70,7 +71,9 @@ limits: {body: 10 potatoes}
 		"stream.retention is 3h0m0s; use whole hours",
 		`nagare.yaml:1:43: stream.endpoint is no URL of http or https; use http://127.0.0.1:4567`,
 		`no mapping is for source "dtadog"; did you mean "datadog"?`,
-		`sources.okta.ack "spool" is unknown`,
+		`sources.okta.ack "disk" is unknown; use "kinesis", "spool", "kinesis-or-spool"`,
+		"limits.spool is too small; use at least 16MiB",
+		`objects.claims "s3://b/claims" is no folder`,
 		`"a b" is no header's name`,
 		"the environment has no NAGARE_NO_SUCH",
 		`sources.okta.zone: no time zone "Asia/Tokio"; zones are named as`,

@@ -16,7 +16,7 @@ import (
 // later names keys that the design has and this version does not, so that the
 // error says more than "unknown".
 var later = map[string]bool{
-	"tables": true, "objects": true, "admin": true, "feeds": true, "retention": true, "heartbeat": true,
+	"tables": true, "objects.stage": true, "objects.archive": true, "admin": true, "feeds": true, "retention": true, "heartbeat": true,
 	"rules.overrides": true, "lake.security_lake": true,
 	"sources.*.rhythm": true, "sources.*.lateness": true,
 	"receivers.*.pagerduty": true, "receivers.*.webhook": true, "receivers.*.mail": true,

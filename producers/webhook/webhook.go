@@ -35,9 +35,6 @@ type Intake interface {
 type Source struct {
 	// Auth is how it proves who it is.
 	Auth Auth
-	// Ack says when a delivery counts as accepted. "kinesis", the default, is
-	// the only policy so far: when it is on the stream.
-	Ack string
 	// Rate is how many requests a second are taken, in bursts of ten times as
 	// many; more get 503 and Retry-After, because most senders do not repeat
 	// what got 429. 0 is no limit.
@@ -97,9 +94,6 @@ func New(cfg Config) (*Handler, error) {
 	for name, s := range cfg.Sources {
 		if err := s.Auth.check(); err != nil {
 			errs = append(errs, fmt.Errorf("source %s: %w", name, err))
-		}
-		if s.Ack != "" && s.Ack != "kinesis" {
-			errs = append(errs, fmt.Errorf("source %s: ack %q: it must be \"kinesis\"", name, s.Ack))
 		}
 		if s.Rate > 0 {
 			h.limits[name] = rate.NewLimiter(rate.Limit(s.Rate), max(1, int(10*s.Rate)))

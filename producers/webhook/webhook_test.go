@@ -272,7 +272,7 @@ func TestRate(t *testing.T) {
 func TestNewSaysAllThatIsWrong(t *testing.T) {
 	_, err := New(Config{Sources: map[string]Source{
 		"a": {}, "b": {Auth: Auth{Kind: KindHeader, Name: "T"}}, "c": {Auth: Auth{Kind: KindBasic, Secret: "x"}},
-		"d": {Auth: Auth{Kind: KindHeader, Name: "T", Secret: "x"}, Ack: "spool"},
+		"d": {Auth: Auth{Kind: "token", Secret: "x"}},
 	}})
 	for _, name := range []string{"source a", "source b", "source c", "source d"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
