@@ -24,6 +24,12 @@ type Start struct {
 	Seq   string `json:"seq,omitempty"`
 	// App starts every shard where this application's checkpoint is.
 	App string `json:"app,omitempty"`
+	// Checkpoint starts every shard where the checkpoint saved under this name
+	// is; see SaveCheckpoint.
+	Checkpoint string `json:"checkpoint,omitempty"`
+	// Archive reads the lake's archive instead of the stream, from this time
+	// on. It is for RunArchive alone.
+	Archive time.Time `json:"archive,omitzero"`
 }
 
 // IsZero says whether s is the oldest record kept.
@@ -36,6 +42,10 @@ func (s Start) String() string {
 		return "seq:" + s.Shard + ":" + s.Seq
 	case s.App != "":
 		return "app:" + s.App
+	case s.Checkpoint != "":
+		return "checkpoint:" + s.Checkpoint
+	case !s.Archive.IsZero():
+		return "archive:" + s.Archive.Format(time.RFC3339Nano)
 	case !s.Time.IsZero():
 		return s.Time.Format(time.RFC3339Nano)
 	}
@@ -59,14 +69,24 @@ func (s Start) check() error {
 			return fmt.Errorf("start where application %q is: not a name", s.App)
 		}
 	}
+	if s.Checkpoint != "" {
+		n++
+		if !ValidName(s.Checkpoint) {
+			return fmt.Errorf("start at checkpoint %q: not a name", s.Checkpoint)
+		}
+	}
+	if !s.Archive.IsZero() {
+		n++
+	}
 	if n > 1 {
-		return errors.New("start: a time, a sequence number or an application, not several")
+		return errors.New("start: a time, a sequence number, an application, a checkpoint or the archive, not several")
 	}
 	return nil
 }
 
 // ParsePosition reads a position as the command line takes it: an RFC 3339
-// time, -DURATION before now, TRIM_HORIZON, seq:SHARD:NUMBER or app:NAME.
+// time, -DURATION before now, TRIM_HORIZON, seq:SHARD:NUMBER, app:NAME,
+// checkpoint:NAME or archive:RFC3339.
 func ParsePosition(text string, now time.Time) (Start, error) {
 	var s Start
 	switch {
@@ -81,6 +101,16 @@ func ParsePosition(text string, now time.Time) (Start, error) {
 		if s.App = text[len("app:"):]; s.App == "" {
 			return Start{}, fmt.Errorf("position %q: want app:NAME", text)
 		}
+	case strings.HasPrefix(text, "checkpoint:"):
+		if s.Checkpoint = text[len("checkpoint:"):]; s.Checkpoint == "" {
+			return Start{}, fmt.Errorf("position %q: want checkpoint:NAME", text)
+		}
+	case strings.HasPrefix(text, "archive:"):
+		t, err := parseTime(text[len("archive:"):], now)
+		if err != nil {
+			return Start{}, fmt.Errorf("position %q: want archive:TIME, as archive:2006-01-02T15:04:05Z or archive:-24h", text)
+		}
+		s.Archive = t
 	default:
 		t, err := parseTime(text, now)
 		if err != nil {
@@ -111,7 +141,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	} else if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("position %q: want a time as 2006-01-02T15:04:05Z, a duration as -1h30m, TRIM_HORIZON, seq:SHARD:NUMBER or app:NAME", text)
+	return time.Time{}, fmt.Errorf("position %q: want a time as 2006-01-02T15:04:05Z, a duration as -1h30m, TRIM_HORIZON, seq:SHARD:NUMBER, app:NAME, checkpoint:NAME or archive:TIME", text)
 }
 
 // startRow is the sort of the row, among the leases of an application, that
@@ -132,10 +162,13 @@ func pinStart(ctx context.Context, l *leases, want Start, stream string) (Start,
 	case !errors.Is(err, coord.ErrNotFound):
 		return Start{}, err
 	}
-	if want.App != "" {
-		if err := copyCheckpoints(ctx, l, want.App, stream); err != nil {
-			return Start{}, fmt.Errorf("start where %s is: %w", want.App, err)
+	if want.App != "" || want.Checkpoint != "" {
+		if err := copyCheckpoints(ctx, l, want, stream); err != nil {
+			return Start{}, fmt.Errorf("start at %s: %w", want, err)
 		}
+	}
+	if err := registerApp(ctx, l); err != nil {
+		return Start{}, err
 	}
 	// Last, so that a copy cut short is finished at the next start.
 	_, err = coord.PutJSON(ctx, l.store, l.part, startRow, want, 0)
@@ -145,32 +178,65 @@ func pinStart(ctx context.Context, l *leases, want Start, stream string) (Start,
 	return want, err
 }
 
-// copyCheckpoints gives the application the checkpoints of another one.
-func copyCheckpoints(ctx context.Context, l *leases, app, stream string) error {
-	rows, err := coord.All(ctx, l.store, leasePart(app, stream))
+// copyCheckpoints gives the application the checkpoints of another one, or
+// saved ones.
+func copyCheckpoints(ctx context.Context, l *leases, want Start, stream string) error {
+	rows, err := want.rows(ctx, l.store, stream)
 	if err != nil {
 		return err
 	}
-	n := 0
-	for _, r := range rows {
+	for shard, row := range rows {
+		if row.Checkpoint == "" {
+			continue
+		}
+		row = leaseRow{Checkpoint: row.Checkpoint, Arrived: row.Arrived, Updated: time.Now().UTC()}
+		if _, err := coord.PutJSON(ctx, l.store, l.part, shard, row, 0); err != nil && !errors.Is(err, coord.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows are the checkpoints, by shard, that s names: those of another
+// application, or saved ones.
+func (s Start) rows(ctx context.Context, store coord.Store, stream string) (map[string]leaseRow, error) {
+	if s.Checkpoint != "" {
+		saved, err := readSaved(ctx, store, s.Checkpoint)
+		if err != nil {
+			return nil, err
+		}
+		if len(saved.Streams[stream]) == 0 {
+			return nil, permanent{fmt.Errorf("checkpoint %s has nothing of this stream", s.Checkpoint)}
+		}
+		rows := map[string]leaseRow{}
+		for shard, c := range saved.Streams[stream] {
+			rows[shard] = leaseRow{Checkpoint: c.seq(), Arrived: c.Arrived, Updated: c.Updated}
+		}
+		return rows, nil
+	}
+	rows, err := leaseRows(ctx, store, leasePart(s.App, stream))
+	if err == nil && len(rows) == 0 {
+		err = permanent{errors.New("there is no such application on this stream")}
+	}
+	return rows, err
+}
+
+// leaseRows reads the rows of an application's shards.
+func leaseRows(ctx context.Context, store coord.Store, part string) (map[string]leaseRow, error) {
+	all, err := coord.All(ctx, store, part)
+	if err != nil {
+		return nil, err
+	}
+	rows := map[string]leaseRow{}
+	for _, r := range all {
 		if r.Sort == startRow {
 			continue
 		}
 		var row leaseRow
 		if err := json.Unmarshal(r.Value, &row); err != nil {
-			return fmt.Errorf("lease of %s: %w", r.Sort, err)
+			return nil, fmt.Errorf("lease of %s: %w", r.Sort, err)
 		}
-		n++
-		if row.Checkpoint == "" {
-			continue
-		}
-		row = leaseRow{Checkpoint: row.Checkpoint, Arrived: row.Arrived, Updated: time.Now().UTC()}
-		if _, err := coord.PutJSON(ctx, l.store, l.part, r.Sort, row, 0); err != nil && !errors.Is(err, coord.ErrConflict) {
-			return err
-		}
+		rows[r.Sort] = row
 	}
-	if n == 0 {
-		return permanent{errors.New("there is no such application on this stream")}
-	}
-	return nil
+	return rows, nil
 }

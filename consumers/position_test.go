@@ -35,7 +35,7 @@ func TestParsePosition(t *testing.T) {
 			t.Errorf("%s prints as %s, which reads as %s, %v", text, got, again, err)
 		}
 	}
-	for _, text := range []string{"", "tip", "LATEST", "-1x", "--1h", "seq:", "seq:a", "seq::1", "seq:a:x", "app:", "app:a/b", "2026-11-24", "checkpoint:x"} {
+	for _, text := range []string{"", "tip", "LATEST", "-1x", "--1h", "seq:", "seq:a", "seq::1", "seq:a:x", "app:", "app:a/b", "2026-11-24", "checkpoint:a/b", "archive:", "archive:x"} {
 		if got, err := ParsePosition(text, now); err == nil {
 			t.Errorf("%q: %+v, want an error", text, got)
 		}

@@ -50,6 +50,14 @@ type Config struct {
 	Window          time.Duration
 	TempDir         string
 
+	// FromStart begins a shard without commits where the application does, at
+	// its checkpoint or consumers.Config.Start, instead of at the oldest
+	// record: for a lake that is to hold a part of the stream.
+	FromStart bool
+	// Version names the version of a source's mapping, for dead letters; nil
+	// when there is none to name.
+	Version func(source string) string
+
 	// MaxBytes is how much event data a shard may keep before it asks for a
 	// flush. The default is 64 MiB.
 	MaxBytes int64
@@ -74,29 +82,35 @@ type Stats struct {
 	Invalid atomic.Int64
 
 	mu   sync.Mutex
-	dead map[string]int64 // by reason
+	dead map[DeadKind]int64
 }
 
-// Dead returns how many dead letters were met, by reason.
-func (s *Stats) Dead() map[string]int64 {
+// A DeadKind is what dead letters are counted by.
+type DeadKind struct{ Source, Reason string }
+
+// Dead returns how many dead letters were committed, by source and reason.
+func (s *Stats) Dead() map[DeadKind]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.dead)
 }
 
-// maxReasons bounds the reasons that are counted apart.
-const maxReasons = 100
+// maxKinds bounds what is counted apart: sources and reasons come with events.
+const maxKinds = 1000
 
-func (s *Stats) addDead(reason string) {
+func (s *Stats) addDead(letters []lake.DeadLetter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead == nil {
-		s.dead = map[string]int64{}
+		s.dead = map[DeadKind]int64{}
 	}
-	if _, ok := s.dead[reason]; !ok && len(s.dead) >= maxReasons {
-		reason = "other"
+	for i := range letters {
+		k := DeadKind{letters[i].Source, letters[i].Reason}
+		if _, ok := s.dead[k]; !ok && len(s.dead) >= maxKinds {
+			k = DeadKind{"other", "other"}
+		}
+		s.dead[k]++
 	}
-	s.dead[reason]++
 }
 
 // maxPartitions is how many files a commit may have before a flush is asked
@@ -178,7 +192,7 @@ func (s *stage) Open(ctx context.Context, _ consumers.Shard) (nagare.Position, e
 	s.forget()
 	s.from = it.To
 	to := nagare.Position{Seq: it.To}
-	if it.To == "" {
+	if it.To == "" && !s.cfg.FromStart {
 		to.Seq = "0" // the oldest record there is, whatever the checkpoint says
 	}
 	return to, nil
@@ -199,9 +213,7 @@ func (s *stage) Process(_ context.Context, events []nagare.Event) error {
 		s.kept = append(s.kept, k)
 		s.bytes += int64(len(ev.Body)+len(ev.UID)+len(ev.Error)) + perEvent
 		s.cfg.Stats.Events.Add(1)
-		if k.reason != "" {
-			s.cfg.Stats.addDead(k.reason)
-		} else {
+		if k.reason == "" {
 			s.parts[k.row.Partition()] = true
 		}
 	}
@@ -278,6 +290,7 @@ func (s *stage) Flush(ctx context.Context, to nagare.Position, end bool) error {
 		var moved *lake.MovedError
 		switch {
 		case err == nil:
+			s.cfg.Stats.addDead(b.Dead)
 			s.trim(b.To.Seq)
 			return nil
 		case !errors.As(err, &moved):
@@ -310,6 +323,9 @@ func (s *stage) batch(to nagare.Position, end bool) *lake.Batch {
 		d := lake.NewDeadLetter(k.ev, k.reason, k.err)
 		if k.ev.Reason == "" {
 			d.Mapping = k.ev.Source
+			if s.cfg.Version != nil {
+				d.Mapping += "@" + s.cfg.Version(k.ev.Source)
+			}
 		}
 		b.Dead = append(b.Dead, d)
 	}

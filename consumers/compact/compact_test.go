@@ -225,7 +225,7 @@ func TestStage(t *testing.T) {
 	}, r.dead()); d != "" {
 		t.Errorf("dead letters (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(map[string]int64{"not-an-event": 1, "bad-frame": 1, "unmapped": 1, "panic": 1}, r.cfg.Stats.Dead()); d != "" {
+	if d := cmp.Diff(map[DeadKind]int64{{"test", "not-an-event"}: 1, {"test", "bad-frame"}: 1, {"test", "unmapped"}: 1, {"test", "panic"}: 1}, r.cfg.Stats.Dead()); d != "" {
 		t.Errorf("counted (-want +got):\n%s", d)
 	}
 	r.process(s, record(4, "login")) // never flushed: lost with the worker

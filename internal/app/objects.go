@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"nagare/consumers/compact"
 	"nagare/internal/blob"
 	"nagare/internal/config"
@@ -48,6 +50,16 @@ func (c *core) downgradeTo(version string) (*ocsf.Downgrade, error) {
 	return ocsf.NewDowngrade(c.layouts, schema)
 }
 
+// ownLake refuses a lake that another application writes.
+func ownLake(ctx context.Context, o objects) error {
+	err := lake.Own(ctx, o.lake, lake.Owner{App: compactApp}, false)
+	var other *lake.OwnerError
+	if errors.As(err, &other) {
+		return &Usage{err}
+	}
+	return err
+}
+
 // claimLake refuses a lake that is written in another version of OCSF.
 func claimLake(ctx context.Context, o objects, version string) error {
 	err := lake.Claim(ctx, o.lake, version)
@@ -82,7 +94,7 @@ func (p *pipeline) compactConfig() compact.Config {
 	return compact.Config{
 		Normalize: p.core.normalizer(), Downgrade: p.downgrade, Coord: p.store, Tables: p.tables,
 		Stage: p.objects.stage, Lake: p.objects.lake, Archive: p.objects.archive,
-		TempDir: filepath.Join(p.opts.Data, "tmp"), Stats: p.compactStats, Log: p.opts.Log,
+		Version: p.core.mappingVersion, TempDir: filepath.Join(p.opts.Data, "tmp"), Stats: p.compactStats, Log: p.opts.Log,
 	}
 }
 
@@ -98,4 +110,20 @@ func (p *pipeline) registerLake(plain func(name, help string, f func() int64)) {
 	plain("lake_files_total", "Parquet files published.", s.Lake.Files.Load)
 	plain("lake_bytes_total", "Bytes of objects published.", s.Lake.Bytes.Load)
 	plain("lake_recovered_total", "Commits that another attempt had left unpublished.", s.Lake.Recovered.Load)
+	p.reg.MustRegister(deadCollector{s})
+}
+
+// A deadCollector exposes dead letters by source and reason.
+type deadCollector struct{ stats *compact.Stats }
+
+var deadDesc = prometheus.NewDesc("nagare_dead_letters_total", "Dead letters committed, by source and reason.", []string{"source", "reason"}, nil)
+
+// Describe implements prometheus.Collector.
+func (deadCollector) Describe(ch chan<- *prometheus.Desc) { ch <- deadDesc }
+
+// Collect implements prometheus.Collector.
+func (c deadCollector) Collect(ch chan<- prometheus.Metric) {
+	for k, n := range c.stats.Dead() {
+		ch <- prometheus.MustNewConstMetric(deadDesc, prometheus.CounterValue, float64(n), strings.ToValidUTF8(k.Source, "?"), strings.ToValidUTF8(k.Reason, "?"))
+	}
 }

@@ -141,6 +141,9 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		if p.objects, err = openObjects(o, c.config); err != nil {
 			return err
 		}
+		if err := ownLake(ctx, p.objects); err != nil {
+			return err
+		}
 		if err := claimLake(ctx, p.objects, c.config.Lake.OCSF); err != nil {
 			return err
 		}

@@ -1,206 +1,384 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"nagare/consumers"
 	"nagare/consumers/live"
 	"nagare/internal/alert"
 	"nagare/internal/coord"
+	"nagare/internal/lake"
 )
 
 // ReplayOptions are the flags of replay.
 type ReplayOptions struct {
-	From, To       string
+	// App is live or compact: what is done with the events.
+	App      string
+	From, To string
+	// Name names the replay; "" makes a name of the other arguments.
+	Name string
+	// Into is the folder of the lake that compact fills.
+	Into string
+	// Stream is events, bulk or all; "" is events for live, all for compact.
+	Stream string
+	// Restart begins anew under the same name.
+	Restart        bool
 	DryRun, Notify bool
-	Format         string
-	Out, Progress  io.Writer
+	// Flush is how long events wait for a lake file.
+	Flush         time.Duration
+	Format        string
+	Out, Progress io.Writer
 }
 
-// Replay reads the events stream again, under a name of its own, and evaluates
-// the rules on it. Live alerts are neither joined nor hidden: its rows have
-// the origin replay:NAME.
-func Replay(ctx context.Context, o Options, r ReplayOptions) error {
+// Replay reads a part of the stream, or of the lake's archive, again: under a
+// name of its own, with leases, a ledger and alert rows that are its own too.
+// What runs live is neither joined, hidden nor moved. The same command goes on
+// where it was, and says so when it is done.
+func Replay(ctx context.Context, o Options, r ReplayOptions) (err error) {
 	now := time.Now()
-	start, err := consumers.ParsePosition(r.From, now)
+	start, end, err := r.check(now)
 	if err != nil {
-		return usagef("--from: %w", err)
+		return err
 	}
-	end, err := consumers.ParseEnd(r.To, now)
-	if err != nil {
-		return usagef("--to: %w", err)
-	}
-	if !start.Time.IsZero() && !start.Time.Before(end) {
-		return usagef("--to %s is not after --from %s", end.UTC().Format(time.RFC3339), start.Time.UTC().Format(time.RFC3339))
-	}
-	if r.DryRun && r.Notify {
-		return usagef("--dry-run writes no alerts, so there is nothing for --notify to send")
-	}
-	c, err := loadCore(o, selection{})
+	c, err := loadCore(o, selection{onlyMappings: r.App == compactApp})
 	if err != nil {
 		return err
 	}
 	if err := c.err(); err != nil {
 		return err
 	}
+	if r.Into != "" {
+		if r.Into, err = c.checkInto(o, r.Into); err != nil {
+			return err
+		}
+	}
 	data, err := openData(ctx, o, c.config, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, data.close()) }()
 	store, err := openCoord(ctx, o, c.config.Coord)
-	if err != nil {
-		return errors.Join(err, data.close())
-	}
-	err = replay(ctx, o, r, c, data, store, start, end)
-	return errors.Join(err, store.Close(), data.close())
-}
-
-func replay(ctx context.Context, o Options, r ReplayOptions, c *core, data *dataDir, store coord.Store, start consumers.Start, end time.Time) error {
-	name := "replay-" + time.Now().UTC().Format("20060102T150405.000")
-	origin := "replay:" + name
-	alerts := alert.NewStore(store, alert.Config{Route: c.route, Log: o.Log})
-	found := &replayMatches{}
-	record := func(ctx context.Context, matches ...alert.Match) error {
-		found.add(matches)
-		if r.DryRun {
-			return nil
-		}
-		return alerts.Record(ctx, matches...)
-	}
-	stats, monitor := &live.Stats{}, &consumers.Monitor{}
-	cfg := consumers.Config{
-		App: name, Stream: c.config.Stream.Name, Kinesis: data.aws, Coord: store, FanOut: true, Start: start, End: end, LeaseTime: 10 * time.Second,
-		DefaultSource: "unknown", Monitor: monitor, Log: o.Log,
-		NewStage: live.New(live.Config{Normalize: c.normalizer(), Eval: c.eval(origin, r.Notify), Record: record, Stats: stats}),
-	}
-	began := time.Now()
-	bar := newBar(r.Progress, -1, "replaying")
-	running, stop := context.WithCancel(ctx)
-	shown := make(chan struct{})
-	go func() {
-		defer close(shown)
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-running.Done():
-				return
-			case <-tick.C:
-				_ = bar.Set64(int64(monitor.Health().Counts.Bytes))
-			}
-		}
-	}()
-	err := consumers.Run(ctx, cfg)
-	stop()
-	<-shown
-	_ = bar.Finish()
-	if err != nil {
-		return unreachablef("replay: %w", err)
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("replay stopped after %d events, before its end", stats.Events.Load())
-	}
-	if r.Notify {
-		if err := deliverReplay(ctx, o, c, alerts, r.Out, origin); err != nil {
-			return err
-		}
-	}
-	seconds := time.Since(began).Seconds()
-	fmt.Fprintf(r.Progress, "%d events evaluated in %.1f s (%.0f events/s), %d unusable, %d skipped, %d matches; origin %s\n",
-		stats.Events.Load(), seconds, float64(stats.Events.Load())/seconds, stats.Unusable.Load(), stats.Skipped.Load(), stats.Matches.Load(), origin)
-	return found.print(r.Out, r.Format)
-}
-
-// deliverReplay sends the alerts of a replay and returns when nothing waits.
-func deliverReplay(ctx context.Context, o Options, c *core, alerts *alert.Store, out io.Writer, origin string) error {
-	receivers, err := receiversOf(c.config, out)
 	if err != nil {
 		return err
 	}
-	sender := alert.NewSender(alerts, alert.SenderConfig{Receivers: receivers, Second: alert.NewTerminal(out), Log: o.Log})
-	sending, stop := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- sender.Run(sending) }()
-	defer func() {
-		stop()
-		<-done
-	}()
-	for {
-		entries, err := alerts.List(ctx, alert.Filter{Origin: origin})
+	defer func() { err = errors.Join(err, store.Close()) }()
+	w := &replay{opts: o, ReplayOptions: r, core: c, data: data, store: store, liveStats: &live.Stats{}}
+	if r.DryRun {
+		w.store = newOverlay(store)
+	} else {
+		unlock, err := lockReplay(o.Data, r.name())
 		if err != nil {
 			return err
 		}
-		waiting := 0
-		for _, e := range entries {
-			for _, d := range e.Deliveries {
-				if d.State == alert.Pending || d.State == alert.Sending {
-					waiting++
-				}
+		defer unlock()
+	}
+	if err := w.row(ctx, start, end, now); err != nil {
+		return err
+	}
+	if w.kept.State == replayDone {
+		fmt.Fprintf(r.Progress, "replay %s was done at %s: from %s to %s; --restart begins anew, --name NAME begins another\n",
+			w.kept.Name, w.kept.Ended.Format(time.RFC3339), w.kept.Start, w.kept.End.Format(time.RFC3339))
+		return w.answer(ctx)
+	}
+	return w.run(ctx)
+}
+
+// check reads the positions, and refuses what does not go together.
+func (r *ReplayOptions) check(now time.Time) (start consumers.Start, end time.Time, err error) {
+	if start, err = consumers.ParsePosition(r.From, now); err != nil {
+		return start, end, usagef("--from: %w", err)
+	}
+	if end, err = consumers.ParseEnd(r.To, now); err != nil {
+		return start, end, usagef("--to: %w", err)
+	}
+	// Rows keep no more, and a resumed replay must find what it put there.
+	end, start.Time, start.Archive = end.UTC().Round(0), start.Time.UTC().Round(0), start.Archive.UTC().Round(0)
+	if end.After(now) {
+		return start, end, usagef("--to %s is yet to come", end.Format(time.RFC3339))
+	}
+	for _, from := range []time.Time{start.Time, start.Archive} {
+		if !from.IsZero() && !from.Before(end) {
+			return start, end, usagef("--to %s is not after --from %s", end.Format(time.RFC3339), from.Format(time.RFC3339))
+		}
+	}
+	switch {
+	case r.Name != "" && !consumers.ValidName(r.Name):
+		err = usagef("--name %q: letters, digits and ._- only, at most 64", r.Name)
+	case r.DryRun && r.Notify:
+		err = usagef("--dry-run writes no alerts, so there is nothing for --notify to send")
+	case r.App == liveApp && r.Into != "":
+		err = usagef("--into is for --app compact: live writes no lake")
+	case r.App == compactApp && r.Notify:
+		err = usagef("--notify is for --app live: compact raises no alerts")
+	case r.App == compactApp && r.Into == "" && !r.DryRun:
+		err = usagef("--app compact needs --into FOLDER: an empty folder for the lake that is made")
+	case r.DryRun && r.Restart:
+		err = usagef("--dry-run keeps nothing, so there is nothing to --restart")
+	case start.Shard != "" && r.Stream == "all":
+		err = usagef("--from %s is a place on one stream: --stream events or --stream bulk", start)
+	}
+	return start, end, err
+}
+
+// A replay is one replay at work.
+type replay struct {
+	ReplayOptions
+	opts  Options
+	core  *core
+	data  *dataDir
+	store coord.Store
+	kept  replayRow // as it is stored
+	found replayMatches
+	dry   dryCounts
+
+	liveStats *live.Stats
+}
+
+// app is the name that the replay's rows are kept under, origin that of its
+// alerts. Those of a replay that was begun anew are others.
+func (w *replay) app() string    { return "replay-" + w.kept.generation() }
+func (w *replay) origin() string { return "replay:" + w.kept.generation() }
+
+// run does the work and answers.
+func (w *replay) run(ctx context.Context) error {
+	// With rows in a file, the lock on the replay holds off everybody else, and
+	// what a killed run held is free at once.
+	base := consumers.Config{
+		App: w.app(), Kinesis: w.data.aws, Coord: w.store, FanOut: true, Start: w.kept.Start, End: w.kept.End, LeaseTime: 10 * time.Second,
+		Sole: w.core.config.Coord.Kind == "sqlite", StopTime: 15 * time.Second, FlushEvery: cmp.Or(w.Flush, time.Minute), DefaultSource: "unknown", Log: w.opts.Log,
+	}
+	var err error
+	var alerts *alert.Store
+	if w.App == compactApp {
+		base.NewStage, err = w.compactStage(ctx)
+	} else {
+		alerts = alert.NewStore(w.store, alert.Config{Route: w.core.route, Log: w.opts.Log})
+		record := alerts.Record
+		if w.DryRun {
+			record = func(_ context.Context, matches ...alert.Match) error {
+				w.found.add(matches)
+				return nil
 			}
 		}
-		if waiting == 0 {
-			return nil
+		base.NewStage = live.New(live.Config{Normalize: w.core.normalizer(), Eval: w.core.eval(w.origin(), w.Notify), Record: record, Stats: w.liveStats})
+	}
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	seen, complete, err := w.read(ctx, base)
+	var usage *Usage
+	if errors.As(err, &usage) {
+		return err
+	}
+	if err != nil {
+		return unreachablef("replay: %w", err)
+	}
+	if !complete {
+		if w.DryRun {
+			return fmt.Errorf("the dry run was stopped after %d events, before its end", seen.events)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
+		return fmt.Errorf("replay %s stopped after %d events, before its end; the same command goes on", w.kept.Name, seen.events)
+	}
+	if w.Notify {
+		if err := deliverReplay(ctx, w.opts, w.core, alerts, w.Out, w.origin()); err != nil {
+			return err
 		}
 	}
-}
-
-// replayMatches gathers the alerts of a replay for its answer, at most
-// maxReplayAlerts of them.
-type replayMatches struct {
-	mu    sync.Mutex
-	seen  map[string]*replayAlert
-	order []*replayAlert
-}
-
-const maxReplayAlerts = 10_000
-
-type replayAlert struct {
-	ID       string    `json:"id"`
-	Rule     string    `json:"rule"`
-	Key      string    `json:"key"`
-	Severity string    `json:"severity"`
-	First    time.Time `json:"first"`
-	Count    int       `json:"count"`
-	Text     string    `json:"text"`
-}
-
-func (f *replayMatches) add(matches []alert.Match) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.seen == nil {
-		f.seen = map[string]*replayAlert{}
+	if err := w.done(ctx); err != nil {
+		return err
 	}
-	for _, m := range matches {
-		id := alert.ID(m.Rule, m.Key, m.EventUID, m.EventTime, m.Dedupe)
-		a := f.seen[id]
-		if a == nil {
-			if len(f.order) == maxReplayAlerts {
-				continue
+	seconds := max(time.Since(began).Seconds(), 0.001)
+	fmt.Fprintf(w.Progress, "%d events in %.1f s (%.0f events/s, %.1f MB/s) from %s to %s", seen.events, seconds, float64(seen.events)/seconds,
+		float64(seen.bytes)/1e6/seconds, w.kept.Start, w.kept.End.Format(time.RFC3339))
+	if w.App == liveApp {
+		fmt.Fprintf(w.Progress, "; %d unusable, %d skipped, %d matches", w.liveStats.Unusable.Load(), w.liveStats.Skipped.Load(), w.liveStats.Matches.Load())
+	}
+	if w.DryRun {
+		fmt.Fprintln(w.Progress, "; a dry run: nothing was kept")
+	} else {
+		fmt.Fprintf(w.Progress, "; replay %s\n", w.kept.generation())
+	}
+	return w.answer(ctx)
+}
+
+// read gives the events to the stages, from the stream or from the archive.
+func (w *replay) read(ctx context.Context, base consumers.Config) (seen reading, complete bool, err error) {
+	var mu sync.Mutex
+	var monitors []*consumers.Monitor
+	monitor := func() *consumers.Monitor {
+		mu.Lock()
+		defer mu.Unlock()
+		m := &consumers.Monitor{}
+		monitors = append(monitors, m)
+		return m
+	}
+	look := func() reading {
+		mu.Lock()
+		defer mu.Unlock()
+		return readingOf(monitors)
+	}
+	p := &progress{what: "replay " + w.kept.Name, from: w.kept.Start.Time, to: w.kept.End}
+	if p.from.IsZero() {
+		p.from = w.kept.Start.Archive
+	}
+	stop := p.show(ctx, w.Progress, look)
+	defer func() {
+		stop()
+		seen = look()
+	}()
+	if !w.kept.Start.Archive.IsZero() {
+		complete, err = w.readArchive(ctx, base, monitor)
+		return seen, complete, err
+	}
+	streams, err := w.streams(ctx)
+	if err != nil {
+		return seen, false, err
+	}
+	var runs []consumers.Config
+	for _, name := range streams {
+		cfg := base
+		cfg.Stream, cfg.Monitor = name, monitor()
+		runs = append(runs, cfg)
+		gaps, err := consumers.Gaps(ctx, cfg)
+		if err != nil {
+			return seen, false, err
+		}
+		if err := w.gaps(ctx, gaps); err != nil {
+			return seen, false, err
+		}
+	}
+	group, together := errgroup.WithContext(ctx)
+	for _, cfg := range runs {
+		group.Go(func() error { return consumers.Run(together, cfg) })
+	}
+	err = group.Wait()
+	return seen, err == nil && ctx.Err() == nil, err
+}
+
+// readArchive reads every archived stream of a chosen name: one that was made
+// anew is another stream.
+func (w *replay) readArchive(ctx context.Context, base consumers.Config, monitor func() *consumers.Monitor) (bool, error) {
+	objects, err := openObjects(w.opts, w.core.config)
+	if err != nil {
+		return false, err
+	}
+	archived, err := lake.ArchivedStreams(ctx, objects.archive)
+	if err != nil {
+		return false, err
+	}
+	found := false
+	for _, id := range archived {
+		if !slices.Contains(w.kept.Streams, streamName(id)) {
+			continue
+		}
+		found = true
+		a := lake.OpenArchive(objects.archive, id)
+		gaps, err := archiveGaps(ctx, a, w.kept.Start.Archive)
+		if err != nil {
+			return false, err
+		}
+		if err := w.gaps(ctx, gaps); err != nil {
+			return false, err
+		}
+		cfg := base
+		cfg.Monitor = monitor()
+		complete, err := consumers.RunArchive(ctx, cfg, a)
+		if err != nil || !complete {
+			return false, err
+		}
+	}
+	if !found {
+		return false, usagef("%s holds nothing of %v", filepath.Join(w.opts.Data, "archive"), w.kept.Streams)
+	}
+	return true, nil
+}
+
+// archiveGaps says whether the archive lacks what there was after from.
+func archiveGaps(ctx context.Context, a *lake.Archive, from time.Time) ([]consumers.Gap, error) {
+	shards, err := a.Shards(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var gaps []consumers.Gap
+	for _, shard := range shards {
+		first, cut, err := a.Begins(ctx, shard)
+		if err != nil {
+			return nil, err
+		}
+		if cut && from.Before(first) {
+			gaps = append(gaps, consumers.Gap{Stream: streamName(a.Stream()), Shard: shard, From: from, Until: first,
+				Why: fmt.Sprintf("the archive begins at %s, and there were commits before", first.Format(time.RFC3339))})
+		}
+	}
+	return gaps, nil
+}
+
+// readingOf adds up what monitors show. The position is that of the shard
+// which is farthest behind.
+func readingOf(monitors []*consumers.Monitor) reading {
+	var r reading
+	for _, m := range monitors {
+		h := m.Health()
+		r.events += h.Counts.Events
+		r.bytes += h.Counts.Bytes
+		for _, s := range h.Shards {
+			if at := s.Processed.Arrived; !at.IsZero() && (r.at.IsZero() || at.Before(r.at)) {
+				r.at = at
 			}
-			a = &replayAlert{ID: id, Rule: m.Rule, Key: m.Key, Severity: m.Severity, First: m.EventTime, Text: m.Text}
-			f.seen[id], f.order = a, append(f.order, a)
-		}
-		a.Count++
-		if m.EventTime.Before(a.First) {
-			a.First = m.EventTime
 		}
 	}
+	return r
 }
 
-func (f *replayMatches) print(out io.Writer, format string) error {
-	l := listing{columns: []string{"id", "severity", "first", "count", "rule", "key", "text"}}
-	for _, a := range f.order {
-		l.add(a, a.ID[:min(12, len(a.ID))], a.Severity, a.First.UTC().Format(time.DateTime), fmt.Sprint(a.Count), a.Rule, a.Key, a.Text)
+// gaps shows what cannot be read, once, and keeps it for the answer.
+func (w *replay) gaps(ctx context.Context, gaps []consumers.Gap) error {
+	added := false
+	for _, g := range gaps {
+		if slices.ContainsFunc(w.kept.Gaps, func(k consumers.Gap) bool { return k.Stream == g.Stream && k.Shard == g.Shard && k.From.Equal(g.From) }) {
+			continue
+		}
+		added = true
+		w.kept.Gaps = append(w.kept.Gaps, g)
+		fmt.Fprintf(w.Progress, "GAP %s\n", g)
 	}
-	return l.print(out, format)
+	if !added {
+		return nil
+	}
+	if w.kept.Start.Archive.IsZero() {
+		fmt.Fprintln(w.Progress, "The stream has trimmed it. What was committed to the lake is in its archive: --from archive:TIME reads that.")
+	}
+	return w.keep(ctx)
+}
+
+// answer prints the result. A gap is something found wrong.
+func (w *replay) answer(ctx context.Context) (err error) {
+	switch {
+	case w.App == liveApp && w.DryRun:
+		err = w.found.print(w.Out, w.Format)
+	case w.App == liveApp:
+		err = w.alerts(ctx)
+	case w.DryRun:
+		err = w.dry.print(w.Out, w.Format)
+	default:
+		err = w.lakeAnswer(ctx)
+	}
+	if err == nil && len(w.kept.Gaps) > 0 {
+		fmt.Fprintf(w.Progress, "replay %s is not whole: %d gaps\n", w.kept.Name, len(w.kept.Gaps))
+		for _, g := range w.kept.Gaps {
+			fmt.Fprintf(w.Progress, "GAP %s\n", g)
+		}
+		err = &Found{"the replay has gaps"}
+	}
+	return err
 }

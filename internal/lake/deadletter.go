@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -31,7 +33,8 @@ type DeadLetter struct {
 	Received time.Time `json:"received"`
 	Shard    string    `json:"shard"`
 	Seq      string    `json:"seq"`
-	// Mapping names the mapping that refused it; "" if it came to none.
+	// Mapping is the source and the version of the mapping that refused it, as
+	// "okta@1f3a9c02"; "" if it came to none.
 	Mapping string `json:"mapping"`
 
 	Stream      string `json:"stream,omitempty"`
@@ -39,11 +42,26 @@ type DeadLetter struct {
 	Tenant      string `json:"tenant,omitempty"`
 	Auth        string `json:"auth,omitempty"`
 	ContentType string `json:"content_type,omitempty"`
+	// Time is when intake believed that it happened.
+	Time time.Time `json:"time,omitzero"`
 	// Body is the body, or its beginning; Binary has it if it is no text.
 	Body   string `json:"body,omitempty"`
 	Binary []byte `json:"binary,omitempty"`
 	// Size is that of the whole body.
 	Size int `json:"size"`
+
+	// Commit is the number of the commit that it belongs to. It is in the
+	// name of the object, not in the object.
+	Commit int64 `json:"-"`
+}
+
+// Content is the body as far as it was kept, and whether that is all of it.
+func (d *DeadLetter) Content() (body []byte, whole bool) {
+	body = d.Binary
+	if len(body) == 0 {
+		body = []byte(d.Body)
+	}
+	return body, len(body) == d.Size
 }
 
 // NewDeadLetter makes the dead letter of an event.
@@ -51,7 +69,7 @@ func NewDeadLetter(ev *nagare.Event, reason, text string) DeadLetter {
 	d := DeadLetter{
 		ID: ev.ID, Source: ev.Source, UID: ev.UID, Reason: reason, Error: clip(text, 4<<10), Received: ev.Received,
 		Shard: ev.Pos.Shard, Seq: ev.Pos.Seq, Stream: ev.Pos.Stream, Index: ev.Pos.Index,
-		Tenant: ev.Tenant, Auth: ev.Auth, ContentType: ev.ContentType, Size: len(ev.Body),
+		Tenant: ev.Tenant, Auth: ev.Auth, ContentType: ev.ContentType, Time: ev.Time, Size: len(ev.Body),
 	}
 	// A whole character is kept whole, so that text stays text.
 	if body := ev.Body; utf8.Valid(body) {
@@ -150,6 +168,7 @@ func readDead(ctx context.Context, s blob.Store, key string, f *DeadFilter, yiel
 		return fail(err)
 	}
 	defer z.Close()
+	commit := commitNumber(key)
 	lines := bufio.NewScanner(io.Reader(z))
 	lines.Buffer(make([]byte, 64<<10), maxDeadLine)
 	for lines.Scan() {
@@ -157,6 +176,7 @@ func readDead(ctx context.Context, s blob.Store, key string, f *DeadFilter, yiel
 		if err := json.Unmarshal(lines.Bytes(), &d); err != nil {
 			return fail(err)
 		}
+		d.Commit = commit
 		if f.match(&d) && !yield(d, nil) {
 			return false
 		}
@@ -165,4 +185,15 @@ func readDead(ctx context.Context, s blob.Store, key string, f *DeadFilter, yiel
 		return fail(err)
 	}
 	return true
+}
+
+// commitNumber reads the number of the commit from the name of a dead-letter
+// object; 0 if it is none of ours.
+func commitNumber(key string) int64 {
+	name := strings.TrimSuffix(key, ".jsonl.zst")
+	n, err := strconv.ParseInt(name[strings.LastIndexByte(name, '-')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -1,0 +1,59 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"nagare"
+)
+
+// A Lag is how far a position is behind the newest record of its shard.
+type Lag struct {
+	// Records lie behind the position; More says that there are more, which
+	// were not counted.
+	Records int  `json:"records"`
+	More    bool `json:"more,omitempty"`
+	// Oldest is when the first of them arrived; zero when there is none.
+	Oldest time.Time `json:"oldest,omitzero"`
+}
+
+// MeasureLag counts the records of a shard after seq, or from its oldest one
+// when seq is "", up to about most of them. It reads them, so it takes its part
+// of what the shard allows.
+func MeasureLag(ctx context.Context, cfg aws.Config, stream, shard, seq string, most int) (Lag, error) {
+	client := kinesis.NewFromConfig(cfg)
+	in := &kinesis.GetShardIteratorInput{StreamName: &stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+	if seq != "" && nagare.ValidSeq(seq) && nagare.CompareSeq(seq, "0") > 0 {
+		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
+	}
+	it, err := client.GetShardIterator(ctx, in)
+	if err != nil {
+		return Lag{}, fmt.Errorf("lag of %s %s: %w", stream, shard, err)
+	}
+	var lag Lag
+	for next := it.ShardIterator; next != nil; {
+		out, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next, Limit: aws.Int32(10000)})
+		if err != nil {
+			return lag, fmt.Errorf("lag of %s %s: %w", stream, shard, err)
+		}
+		if n := len(out.Records); n > 0 {
+			if lag.Records == 0 {
+				lag.Oldest = aws.ToTime(out.Records[0].ApproximateArrivalTimestamp).UTC()
+			}
+			lag.Records += n
+		}
+		if next = out.NextShardIterator; aws.ToInt64(out.MillisBehindLatest) == 0 {
+			break
+		}
+		if lag.Records >= most {
+			lag.More = true
+			break
+		}
+	}
+	return lag, nil
+}
