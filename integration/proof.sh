@@ -32,6 +32,13 @@ case $installed in
 *) exit 1 ;;
 esac
 
+echo "-- boto3 on our Kinesis"
+if command -v python3 >/dev/null; then
+	NAGARE_CLIENTS=1 go test ./integration/clients -run 'TestPython$' -count=1 -v
+else
+	echo "skipped: python3 is not here"
+fi
+
 echo "-- ten kills under load"
 NAGARE_KILLS=10 go test ./integration -run 'TestKills$' -count=1 -v
 

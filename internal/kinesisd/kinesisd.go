@@ -38,6 +38,9 @@ type Config struct {
 	Dir string
 	// Listen is the loopback address to serve. The default is 127.0.0.1:0.
 	Listen string
+	// ListenTLS, when set, is a second loopback address, for clients that
+	// only speak HTTPS. The certificate to trust is certificate.pem in Dir.
+	ListenTLS string
 	// Region is the region named in ARNs. The default is us-east-1.
 	Region string
 	// Retention is how long a new stream keeps records. The default is 24
@@ -115,6 +118,7 @@ type Server struct {
 	log     *slog.Logger
 	ownsDir bool
 	ln      net.Listener
+	lnTLS   net.Listener // nil without Config.ListenTLS
 	http    *http.Server
 	actions map[string]action
 	bodies  *semaphore.Weighted // bytes of request bodies in memory
@@ -143,12 +147,14 @@ type Server struct {
 // when it returns. Nothing is answered before Run.
 func Open(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	addr, err := netip.ParseAddrPort(cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen address: %w", err)
-	}
-	if !addr.Addr().IsLoopback() {
-		return nil, fmt.Errorf("listen address %s is not a loopback address; the server checks no signatures", cfg.Listen)
+	for _, listen := range []string{cfg.Listen, cfg.ListenTLS} {
+		addr, err := netip.ParseAddrPort(listen)
+		if err != nil && listen != "" {
+			return nil, fmt.Errorf("listen address: %w", err)
+		}
+		if err == nil && !addr.Addr().IsLoopback() {
+			return nil, fmt.Errorf("listen address %s is not a loopback address; the server checks no signatures", listen)
+		}
 	}
 	// POSIX locks vanish when anything in the process reads and closes a
 	// database file; the other kind does not exist everywhere.
@@ -168,14 +174,23 @@ func Open(cfg Config) (*Server, error) {
 		s.closeStore()
 		return nil, err
 	}
+	var err error
 	if s.ln, err = net.Listen("tcp", cfg.Listen); err != nil {
 		s.closeStore()
 		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if cfg.ListenTLS != "" {
+		if s.lnTLS, err = s.listenTLS(); err != nil {
+			_ = s.ln.Close()
+			s.closeStore()
+			return nil, fmt.Errorf("listen with TLS: %w", err)
+		}
 	}
 	// The SDK for Java subscribes over HTTP/2, and without TLS it begins with
 	// that at once.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
 		Protocols:         protocols,
@@ -218,11 +233,24 @@ func (s *Server) openDir() error {
 // URL is the address to give to a client as its endpoint.
 func (s *Server) URL() string { return "http://" + s.ln.Addr().String() }
 
+// TLSURL is the address of Config.ListenTLS, or nothing without one.
+func (s *Server) TLSURL() string {
+	if s.lnTLS == nil {
+		return ""
+	}
+	return "https://" + s.lnTLS.Addr().String()
+}
+
 // Run serves until ctx is done or Close is called, then closes the server. It
 // returns early, with the reason, when records can no longer be stored.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
+	serving := 1
 	go func() { served <- s.http.Serve(s.ln) }()
+	if s.lnTLS != nil {
+		serving++
+		go func() { served <- s.http.Serve(s.lnTLS) }()
+	}
 	s.log.Info("kinesis server is up", "url", s.URL(), "dir", s.cfg.Dir)
 	var err error
 	select {
@@ -231,7 +259,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.writer.broken:
 		err = s.writer.brokenBy
 	case err = <-served:
-		served <- http.ErrServerClosed
+		serving--
 		if !errors.Is(err, http.ErrServerClosed) { // else Close was called
 			err = fmt.Errorf("serve: %w", err)
 		} else {
@@ -239,7 +267,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	err = errors.Join(err, s.Close())
-	<-served
+	for range serving {
+		<-served
+	}
 	return err
 }
 
@@ -254,6 +284,9 @@ func (s *Server) Close() error {
 			_ = s.http.Close()
 		}
 		_ = s.ln.Close() // when Run never took it over
+		if s.lnTLS != nil {
+			_ = s.lnTLS.Close()
+		}
 		s.closeErr = s.closeStore()
 	})
 	return s.closeErr

@@ -183,14 +183,16 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, cfg := range map[string]Config{
-		"second server":  {Dir: dir},
-		"every address":  {Listen: "0.0.0.0:0"},
-		"other address":  {Listen: "192.0.2.1:0"},
-		"name":           {Listen: "localhost:0"},
-		"no database":    {Dir: other},
-		"not a folder":   {Dir: filepath.Join(other, "streams.db")},
-		"port taken":     {Listen: first.ln.Addr().String()},
-		"missing a port": {Listen: "127.0.0.1"},
+		"second server":           {Dir: dir},
+		"every address":           {Listen: "0.0.0.0:0"},
+		"other address":           {Listen: "192.0.2.1:0"},
+		"name":                    {Listen: "localhost:0"},
+		"no database":             {Dir: other},
+		"not a folder":            {Dir: filepath.Join(other, "streams.db")},
+		"port taken":              {Listen: first.ln.Addr().String()},
+		"missing a port":          {Listen: "127.0.0.1"},
+		"every address, with TLS": {ListenTLS: "0.0.0.0:0"},
+		"port taken, with TLS":    {ListenTLS: first.ln.Addr().String()},
 	} {
 		s, err := Open(cfg)
 		if err == nil {
