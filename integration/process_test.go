@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// built is the folder of the binary; it is removed after the tests.
+var built string
+
 // build makes the binary once for all tests of a run.
 var build = func() func(t *testing.T) string {
 	var once sync.Once
@@ -29,6 +32,7 @@ var build = func() func(t *testing.T) string {
 				failure = []byte(err.Error())
 				return
 			}
+			built = dir
 			binary = filepath.Join(dir, "nagare")
 			cmd := exec.Command("go", "build", "-o", binary, "../cmd/nagare")
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -44,10 +48,8 @@ var build = func() func(t *testing.T) string {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if matches, _ := filepath.Glob(filepath.Join(os.TempDir(), "nagare-test-*", "nagare")); code == 0 {
-		for _, f := range matches {
-			os.RemoveAll(filepath.Dir(f))
-		}
+	if built != "" { // and not what another run has built
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
