@@ -2,8 +2,11 @@ package consumers
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
 // listed are the shards of the stream, for the group.
@@ -50,6 +53,10 @@ func (r *runner) balance(ctx context.Context) {
 		}
 		r.trouble("look at the other workers", err)
 		if err != nil {
+			var notFound *types.ResourceNotFoundException
+			if errors.As(err, &notFound) {
+				r.look()
+			}
 			continue
 		}
 		r.cfg.Monitor.setUnread(r.group.unread())

@@ -58,8 +58,12 @@ type ShardHealth struct {
 	// or processed, flushed or checkpointed something. A shard without
 	// traffic makes progress too.
 	LastProgress time.Time
-	// Reason says what is being retried, and why; "" when nothing is.
+	// Reason says what is being retried, and why, or what does not return; ""
+	// when nothing is.
 	Reason string
+	// Gap says where records may be missing, because the stream trimmed them
+	// before they were read; "" when none are.
+	Gap string
 	// Processed and Checkpoint are how far it got.
 	Processed, Checkpoint nagare.Position
 	// Waiting is what was read and not yet processed, in bytes.
@@ -81,11 +85,13 @@ type Counts struct {
 	ReadErrors  uint64 // reads and subscribes that failed, throttling included
 	LeasesTaken uint64
 	LeasesLost  uint64
+	Gaps        uint64 // places where records may be missing: see ShardHealth.Gap
 }
 
 type counters struct {
 	records, bytes, events, plain, bad, misrouted         atomic.Uint64
 	flushes, checkpoints, retries, readErrors, took, lost atomic.Uint64
+	gaps                                                  atomic.Uint64
 	flushTime                                             atomic.Int64
 }
 
@@ -94,7 +100,7 @@ func (c *counters) snapshot() Counts {
 		Records: c.records.Load(), Bytes: c.bytes.Load(), Events: c.events.Load(), Plain: c.plain.Load(),
 		Bad: c.bad.Load(), Misrouted: c.misrouted.Load(), Flushes: c.flushes.Load(),
 		FlushTime: time.Duration(c.flushTime.Load()), Checkpoints: c.checkpoints.Load(), Retries: c.retries.Load(),
-		ReadErrors: c.readErrors.Load(), LeasesTaken: c.took.Load(), LeasesLost: c.lost.Load(),
+		ReadErrors: c.readErrors.Load(), LeasesTaken: c.took.Load(), LeasesLost: c.lost.Load(), Gaps: c.gaps.Load(),
 	}
 }
 
@@ -157,12 +163,14 @@ func (m *Monitor) remove(s *shardState) {
 type shardState struct {
 	counter *counters
 
-	mu      sync.Mutex
-	h       ShardHealth
-	reasons map[string]string // by what is retried
-	oldest  time.Time         // arrival of what waits or is being processed
-	behind  time.Duration     // what the stream said at the last read
-	readAt  time.Time
+	mu       sync.Mutex
+	h        ShardHealth
+	reasons  map[string]string // by what is retried
+	called   string            // what of the stage is running
+	calledAt time.Time
+	oldest   time.Time     // arrival of what waits or is being processed
+	behind   time.Duration // what the stream said at the last read
+	readAt   time.Time
 }
 
 func (s *shardState) snapshot() ShardHealth {
@@ -180,7 +188,28 @@ func (s *shardState) snapshot() ShardHealth {
 			h.Reason = what + ": " + why
 		}
 	}
+	if d := time.Since(s.calledAt); h.Reason == "" && s.called != "" && d > longCall {
+		h.Reason = s.called + ": has not returned for " + d.Round(time.Second).String()
+	}
 	return h
+}
+
+// longCall is after how long a call of a stage is a reason for being late.
+const longCall = 30 * time.Second
+
+// calling notes that a method of the stage is called; "" that it returned.
+func (s *shardState) calling(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.called, s.calledAt = what, time.Now()
+}
+
+// gapped notes that records may be missing.
+func (s *shardState) gapped(why string) {
+	s.counter.gaps.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.h.Gap = why
 }
 
 // trying notes that what fails with err, or no longer does.

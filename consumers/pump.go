@@ -156,7 +156,9 @@ func (p *pump) retry(ctx context.Context, what string, at nagare.Position, stopp
 		stop = p.stop
 	}
 	for try := 0; ; try++ {
+		p.state.calling(what)
 		err := protect(f)
+		p.state.calling("")
 		p.state.trying(what, err)
 		switch {
 		case err == nil:

@@ -24,12 +24,26 @@ import (
 // Run returns early, with an error, only if it cannot begin: a wrong Config,
 // no such stream, a stream or store that cannot be reached for half a minute.
 // Later troubles are retried for ever, and shown by the Monitor.
+//
+// A stream that is deleted and made again under its name is another stream:
+// Run begins there as at its first start.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	r := &runner{cfg: cfg, stopping: make(chan struct{}), sessions: map[string]*session{}}
+	for {
+		again, err := run(ctx, cfg)
+		if !again || ctx.Err() != nil {
+			return err
+		}
+		cfg.Log.Warn("the stream was made again; beginning there", "app", cfg.App, "stream", cfg.Stream, "err", err)
+	}
+}
+
+// run is Run on one stream. It returns true when the stream is another one now.
+func run(ctx context.Context, cfg Config) (again bool, err error) {
+	r := &runner{cfg: cfg, stopping: make(chan struct{}), remade: make(chan struct{}), sessions: map[string]*session{}}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	r.log = cfg.Log.With("app", cfg.App, "stream", cfg.Stream)
@@ -38,13 +52,13 @@ func Run(ctx context.Context, cfg Config) error {
 	defer cfg.Monitor.set(false, "stopped")
 	if err := r.begin(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("consume %s as %s: %w", cfg.Stream, cfg.App, err)
+		return false, fmt.Errorf("consume %s as %s: %w", cfg.Stream, cfg.App, err)
 	}
 	worker := r.newWorker()
 	if err := worker.Start(); err != nil {
-		return fmt.Errorf("consume %s as %s: %w", cfg.Stream, cfg.App, err)
+		return false, fmt.Errorf("consume %s as %s: %w", cfg.Stream, cfg.App, err)
 	}
 	balanced := make(chan struct{})
 	go func() {
@@ -55,7 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	r.log.Info("consumer started", "worker", r.leases.worker, "fan_out", cfg.FanOut, "start", r.start.String())
 
 	complete := r.wait(ctx)
-	err := r.stop(worker.Shutdown, balanced)
+	err = r.stop(worker.Shutdown, balanced)
 	if complete && err == nil && cfg.FanOut {
 		// An application with an end is done with its fan-out consumer, which
 		// costs by the hour.
@@ -66,7 +80,12 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	r.log.Info("consumer stopped", "complete", complete, "err", err)
-	return err
+	select {
+	case <-r.remade:
+		return true, err
+	default:
+		return false, err
+	}
 }
 
 // A runner is one Run.
@@ -85,8 +104,10 @@ type runner struct {
 	leases        *leases
 	group         *group
 
-	// stopping is closed when nothing more is to be read.
-	stopping chan struct{}
+	// stopping is closed when nothing more is to be read, remade when there is
+	// another stream of the name.
+	stopping, remade chan struct{}
+	lookedAt         time.Time // when the stream was last looked for
 
 	mu       sync.Mutex
 	sessions map[string]*session // by shard
@@ -181,12 +202,17 @@ func workerID() string {
 // is to read before Config.End.
 func (r *runner) wait(ctx context.Context) (complete bool) {
 	if r.cfg.End.IsZero() {
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-r.remade:
+		}
 		return false
 	}
 	for {
 		select {
 		case <-ctx.Done():
+			return false
+		case <-r.remade:
 			return false
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -278,6 +304,40 @@ func (r *runner) stop(shutdown func(), balanced <-chan struct{}) error {
 		return fmt.Errorf("consume %s as %s: not flushed within %s: %s", r.cfg.Stream, r.cfg.App, r.cfg.StopTime, strings.Join(r.late, " "))
 	}
 	return nil
+}
+
+// look looks whether the stream is still the one it was, at most once a second.
+// It is called when the stream does not know what it should.
+func (r *runner) look() {
+	r.mu.Lock()
+	soon := time.Since(r.lookedAt) < time.Second
+	if !soon {
+		r.lookedAt = time.Now()
+	}
+	r.mu.Unlock()
+	if soon {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, 10*time.Second)
+	defer cancel()
+	now, err := describe(ctx, r.reader, r.cfg.Stream)
+	if err != nil || now.id == r.stream.id {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.isRemade() {
+		close(r.remade)
+	}
+}
+
+func (r *runner) isRemade() bool {
+	select {
+	case <-r.remade:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *runner) isStopping() bool {

@@ -169,6 +169,9 @@ func (s *session) open() error {
 		}
 	}
 	s.start, s.after = s.begin(from.Seq)
+	if row := s.lease.last(); s.after != "" && s.after == row.Checkpoint && !row.Arrived.IsZero() && s.run.stream.retention > 0 && time.Since(row.Arrived) > s.run.stream.retention {
+		s.gap("the checkpoint is of " + row.Arrived.Format(time.RFC3339) + ", and the stream keeps records for " + s.run.stream.retention.String())
+	}
 	s.run.log.Info("shard opened", "shard", s.shard.ID, "epoch", s.shard.Epoch, "from", string(s.start.Type), "seq", aws.ToString(s.start.SequenceNumber))
 	p := &pump{
 		stage:      stage,
@@ -341,6 +344,8 @@ type poller struct {
 	iterator *string
 	next     time.Time // when the next call may be made
 	perRec   float64   // bytes, on average
+	stuck    time.Time // since when nothing came though the tip is away
+	behind   time.Duration
 }
 
 const (
@@ -377,11 +382,14 @@ func (s *session) getRecords() (*kinesis.GetRecordsOutput, error) {
 			cost := time.Duration(float64(size) / readRate * float64(time.Second))
 			p.next = began.Add(max(readEvery, cost) * time.Duration(s.run.cfg.Pollers))
 			p.iterator = out.NextShardIterator
+			if behind := time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond; p.iterator != nil && p.isStuck(len(out.Records), behind, 4*s.run.cfg.silence) {
+				s.trimmed("nothing comes from it, and the tip is " + behind.String() + " away")
+			}
 			answer := &kinesis.GetRecordsOutput{
-				Records:            s.received(out.Records, out.MillisBehindLatest, "", p.iterator == nil),
+				Records:            s.received(out.Records, out.MillisBehindLatest, "", out.NextShardIterator == nil),
 				MillisBehindLatest: aws.Int64(aws.ToInt64(out.MillisBehindLatest)), // the KCL needs one
 			}
-			if p.iterator != nil || s.isReached() {
+			if out.NextShardIterator != nil || s.isReached() {
 				answer.NextShardIterator = &s.shard.ID // its iterator: see the wall
 			}
 			return answer, nil
@@ -400,8 +408,46 @@ func (s *session) getRecords() (*kinesis.GetRecordsOutput, error) {
 	}
 }
 
+// trimmed goes on at the oldest record there is, because the place to read from
+// is there no more, and says so.
+func (s *session) trimmed(why string) {
+	s.mu.Lock()
+	at := s.after
+	if at == "" {
+		at = aws.ToString(s.start.SequenceNumber)
+	}
+	if at == "" {
+		s.mu.Unlock()
+		return // it was not a place that was refused
+	}
+	s.after, s.start = "", types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}
+	s.mu.Unlock()
+	s.poll.iterator, s.poll.stuck = nil, time.Time{}
+	s.gap("reading on at the oldest record, after " + at + ": " + why)
+}
+
+// gap notes that records may be missing.
+func (s *session) gap(why string) {
+	s.state.gapped(why)
+	s.run.log.Error("records may be missing", "shard", s.shard.ID, "err", why)
+}
+
+// stuck says whether a place gives nothing and comes no nearer to the tip, as
+// one that was trimmed may do. (Pages without records are nothing unusual, but
+// they lead somewhere.)
+func (p *poller) isStuck(records int, behind, most time.Duration) bool {
+	if records > 0 || behind == 0 || behind < p.behind {
+		p.stuck, p.behind = time.Time{}, behind
+		return false
+	}
+	if p.stuck.IsZero() {
+		p.stuck, p.behind = time.Now(), behind
+	}
+	return time.Since(p.stuck) > most
+}
+
 func (s *session) readOnce() (*kinesis.GetRecordsOutput, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.ctx, s.run.cfg.silence) // the connection may be half open
 	defer cancel()
 	defer context.AfterFunc(s.run.ctx, cancel)()
 	p := &s.poll
@@ -433,6 +479,13 @@ func (s *session) readFailed(err error, try int) error {
 		s.run.log.Warn("read retried", "shard", s.shard.ID, "try", try+1, "err", err)
 	}
 	var notFound *types.ResourceNotFoundException
+	var invalid *types.InvalidArgumentException
+	if errors.As(err, &notFound) || errors.As(err, &invalid) {
+		s.run.look()
+	}
+	if errors.As(err, &invalid) && !s.run.isRemade() {
+		s.trimmed("the stream does not know the place: " + err.Error())
+	}
 	if errors.As(err, &notFound) {
 		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
 		defer cancel()

@@ -18,6 +18,7 @@ import (
 type streamInfo struct {
 	name, arn string
 	id        string // name@created
+	retention time.Duration
 }
 
 func describe(ctx context.Context, client *kinesis.Client, name string) (streamInfo, error) {
@@ -29,7 +30,8 @@ func describe(ctx context.Context, client *kinesis.Client, name string) (streamI
 	if d == nil || d.StreamCreationTimestamp == nil {
 		return streamInfo{}, fmt.Errorf("describe stream %s: no creation time in the answer", name)
 	}
-	return streamInfo{name: name, arn: aws.ToString(d.StreamARN), id: name + "@" + strconv.FormatInt(d.StreamCreationTimestamp.Unix(), 10)}, nil
+	return streamInfo{name: name, arn: aws.ToString(d.StreamARN), id: name + "@" + strconv.FormatInt(d.StreamCreationTimestamp.Unix(), 10),
+		retention: time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour}, nil
 }
 
 // StreamID asks for the name and creation time of a stream, as "name@unix-seconds".
