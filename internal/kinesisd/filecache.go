@@ -122,7 +122,15 @@ func openHourReader(path string) (*hourReader, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
 	r := &hourReader{db: db}
-	if r.page, err = db.Prepare(`SELECT id, t, pk, data FROM r WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`); err == nil {
+	var version int
+	if err := db.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	sum := "sum"
+	if version < 2 {
+		sum = "NULL"
+	}
+	if r.page, err = db.Prepare(`SELECT id, t, pk, data, ` + sum + ` FROM r WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`); err == nil {
 		if r.firstIn, err = db.Prepare(`SELECT id, t FROM r WHERE id >= ? AND id <= ? ORDER BY id LIMIT 1`); err == nil {
 			r.highest, err = db.Prepare(`SELECT id, t FROM r WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT 1`)
 		}
@@ -159,8 +167,15 @@ func (r *hourReader) read(ctx context.Context, shard, after, to int64, maxRecord
 		}
 		var id int64
 		var rec record
-		if err := rows.Scan(&id, &rec.at, &rec.partitionKey, &rec.data); err != nil {
+		var sum sql.NullInt64
+		if err := rows.Scan(&id, &rec.at, &rec.partitionKey, &rec.data, &sum); err != nil {
 			return nil, false, err
+		}
+		if sum.Valid && sum.Int64 != checksum(id, rec.at, rec.partitionKey, rec.data) {
+			if len(found) > 0 {
+				return found, true, nil // what comes before it is good
+			}
+			return nil, false, fmt.Errorf("record %s is damaged: its checksum is not what was stored with it", newSequence(r.number, id&maxPlace))
 		}
 		if size += len(rec.data); size > maxBytes && (len(found) > 0 || !atLeastOne) {
 			return found, true, nil

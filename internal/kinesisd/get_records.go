@@ -3,6 +3,7 @@ package kinesisd
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // GetRecords reads from an iterator's position: up to 10,000 records or 10 MiB,
@@ -48,6 +49,11 @@ func (s *Server) getRecords(ctx context.Context, w http.ResponseWriter, r *reque
 	return s.writePage(w, r.format, sh, p)
 }
 
+// javaTime is a time as AWS words it in messages.
+func javaTime(ms int64) string {
+	return time.UnixMilli(ms).UTC().Format("Mon Jan 02 15:04:05 MST 2006")
+}
+
 // resolve finds what an iterator stands for.
 func (s *Server) resolve(iterator string) (*shard, sequence, error) {
 	t, ok := parseToken(iterator, iteratorToken)
@@ -55,7 +61,7 @@ func (s *Server) resolve(iterator string) (*shard, sequence, error) {
 		return nil, 0, errorf(invalidArgument, "Invalid ShardIterator.")
 	}
 	if now := s.cfg.now().UnixMilli(); now-t.issued > s.cfg.IteratorTTL.Milliseconds() {
-		return nil, 0, errorf(expiredIterator, "Iterator expired. The iterator was created at time %d while right now it is %d which is further in the future than the tolerated delay of %d milliseconds.", t.issued, now, s.cfg.IteratorTTL.Milliseconds())
+		return nil, 0, errorf(expiredIterator, "Iterator expired. The iterator was created at time %s while right now it is %s which is further in the future than the tolerated delay of %d milliseconds.", javaTime(t.issued), javaTime(now), s.cfg.IteratorTTL.Milliseconds())
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -17,6 +17,9 @@ type getShardIteratorInput struct {
 type getShardIteratorOutput struct{ ShardIterator string }
 
 func (s *Server) getShardIterator(ctx context.Context, in *getShardIteratorInput) (*getShardIteratorOutput, error) {
+	if in.StartingSequenceNumber != "" && (in.ShardIteratorType == "TRIM_HORIZON" || in.ShardIteratorType == "LATEST") {
+		return nil, errorf(invalidArgument, "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified %s and also a StartingSequenceNumber.", in.ShardIteratorType)
+	}
 	s.mu.RLock()
 	st, err := s.find(in.streamRef)
 	var sh *shard

@@ -3,8 +3,10 @@ package kinesisd
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,7 +25,26 @@ type hour struct {
 // shard's records lie together in order and no second index is needed.
 const hourSchema = `
 CREATE TABLE r (id INTEGER PRIMARY KEY, t INTEGER NOT NULL, pk TEXT NOT NULL, data BLOB NOT NULL);
-PRAGMA user_version = 1;`
+`
+
+// hourSince2 came with version 2: a checksum, which records of version 1 do
+// not have.
+const hourSince2 = `
+ALTER TABLE r ADD COLUMN sum INTEGER;
+PRAGMA user_version = 2;`
+
+// checksum is CRC-32C of all that is stored of a record. SQLite notices a
+// damaged page only when it cannot make sense of it.
+func checksum(id, at int64, partitionKey string, data []byte) int64 {
+	var head [24]byte
+	binary.BigEndian.PutUint64(head[0:], uint64(id))
+	binary.BigEndian.PutUint64(head[8:], uint64(at))
+	binary.BigEndian.PutUint64(head[16:], uint64(len(partitionKey)))
+	table := crc32.MakeTable(crc32.Castagnoli) // made once by the library
+	sum := crc32.Update(0, table, head[:])
+	sum = crc32.Update(sum, table, []byte(partitionKey))
+	return int64(crc32.Update(sum, table, data))
+}
 
 func rowID(shard, place int64) int64 { return shard<<placeBits | place }
 
@@ -33,6 +54,9 @@ func hourPath(dir string, number int64) string {
 
 // rowsPerInsert is what one INSERT takes when there is enough.
 const rowsPerInsert = 32
+
+// columns are those of a row.
+const columns = 5
 
 // hourWriter is the writing side of the file in use. Only the writer's
 // goroutine touches it.
@@ -56,7 +80,7 @@ func openHour(path string) (*hourWriter, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	w := &hourWriter{db: db, args: make([]any, 0, 4*rowsPerInsert)}
+	w := &hourWriter{db: db, args: make([]any, 0, columns*rowsPerInsert)}
 	ctx := context.Background()
 	if w.conn, err = db.Conn(ctx); err == nil {
 		prepare := func(q string) *sql.Stmt {
@@ -67,11 +91,11 @@ func openHour(path string) (*hourWriter, error) {
 			st, err = w.conn.PrepareContext(ctx, q)
 			return st
 		}
-		const insert = "INSERT INTO r (id, t, pk, data) VALUES (?,?,?,?)"
+		const insert = "INSERT INTO r (id, t, pk, data, sum) VALUES (?,?,?,?,?)"
 		w.begin = prepare("BEGIN IMMEDIATE")
 		w.commit = prepare("COMMIT")
 		w.one = prepare(insert)
-		w.batch = prepare(insert + strings.Repeat(",(?,?,?,?)", rowsPerInsert-1))
+		w.batch = prepare(insert + strings.Repeat(",(?,?,?,?,?)", rowsPerInsert-1))
 	}
 	if err != nil {
 		_ = w.close()
@@ -99,11 +123,15 @@ func makeHour(path string) error {
 	switch v {
 	case formatVersion:
 		return nil
-	case 0:
+	case 0, 1:
 	default:
 		return fmt.Errorf("format version %d, this program knows %d", v, formatVersion)
 	}
-	for _, q := range []string{`PRAGMA page_size = 8192`, `PRAGMA journal_mode = WAL`, `PRAGMA synchronous = FULL`, `BEGIN IMMEDIATE; ` + hourSchema + ` COMMIT`} {
+	steps := []string{`PRAGMA page_size = 8192`, `PRAGMA journal_mode = WAL`, `PRAGMA synchronous = FULL`, `BEGIN IMMEDIATE; ` + hourSchema + hourSince2 + ` COMMIT`}
+	if v == 1 {
+		steps = []string{`PRAGMA synchronous = FULL`, `BEGIN IMMEDIATE; ` + hourSince2 + ` COMMIT`}
+	}
+	for _, q := range steps {
 		if _, err := db.Exec(q); err != nil {
 			return err
 		}
@@ -128,7 +156,7 @@ func (w *hourWriter) insert(ctx context.Context, id, at int64, partitionKey stri
 	if data == nil {
 		data = []byte{} // nil would be NULL
 	}
-	w.args = append(w.args, id, at, partitionKey, data)
+	w.args = append(w.args, id, at, partitionKey, data, checksum(id, at, partitionKey, data))
 	if len(w.args) < cap(w.args) {
 		return nil
 	}
@@ -138,8 +166,8 @@ func (w *hourWriter) insert(ctx context.Context, id, at int64, partitionKey stri
 }
 
 func (w *hourWriter) flush(ctx context.Context) error {
-	for i := 0; i < len(w.args); i += 4 {
-		if _, err := w.one.ExecContext(ctx, w.args[i:i+4]...); err != nil {
+	for i := 0; i < len(w.args); i += columns {
+		if _, err := w.one.ExecContext(ctx, w.args[i:i+columns]...); err != nil {
 			return err
 		}
 	}

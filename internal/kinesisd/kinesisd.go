@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -218,6 +219,11 @@ func (s *Server) openDir() error {
 	}
 	s.cfg.Dir = dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("folder of streams: %w", err)
+	}
+	// The folder's own name has to survive a loss of power too, where we may
+	// look at the folder it is in.
+	if err := syncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("folder of streams: %w", err)
 	}
 	s.files = newFileCache(dir)

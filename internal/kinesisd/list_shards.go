@@ -9,14 +9,14 @@ import (
 // ListShards lists a stream's shards in order, a page at a time.
 //
 // Heeded: StreamName, StreamARN, NextToken (alone), MaxResults,
-// ExclusiveStartShardId, ShardFilter of every type.
-// Not: StreamCreationTimestamp.
+// ExclusiveStartShardId, ShardFilter of every type, StreamCreationTimestamp.
 type listShardsInput struct {
 	streamRef
-	NextToken             string
-	MaxResults            *int
-	ExclusiveStartShardId string
-	ShardFilter           *struct {
+	NextToken               string
+	MaxResults              *int
+	ExclusiveStartShardId   string
+	StreamCreationTimestamp *timestamp
+	ShardFilter             *struct {
 		Type      string
 		ShardId   string
 		Timestamp *timestamp
@@ -91,7 +91,13 @@ func (s *Server) listShardsFrom(in *listShardsInput) (*stream, token, error) {
 		}
 		return nil, token{}, errorf(resourceNotFound, "The stream of the NextToken is gone.")
 	}
+	if in.StreamName == "" && in.StreamARN == "" {
+		return nil, token{}, errorf(invalidArgument, "Either NextToken or StreamName should be provided.")
+	}
 	st, err := s.find(in.streamRef)
+	if err == nil {
+		err = st.madeAt(in.StreamCreationTimestamp)
+	}
 	if err != nil {
 		return nil, token{}, err
 	}

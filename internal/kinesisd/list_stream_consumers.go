@@ -8,11 +8,13 @@ import (
 // ListStreamConsumers lists a stream's registered consumers in order of their
 // names, a page at a time.
 //
-// Heeded: StreamARN, MaxResults, NextToken. Not: StreamCreationTimestamp.
+// Heeded: StreamARN, MaxResults, NextToken, StreamCreationTimestamp.
 type listStreamConsumersInput struct {
 	StreamARN  string
 	MaxResults *int
 	NextToken  string
+
+	StreamCreationTimestamp *timestamp
 }
 
 type listStreamConsumersOutput struct {
@@ -33,6 +35,9 @@ func (s *Server) listStreamConsumers(_ context.Context, in *listStreamConsumersI
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st, err := s.find(streamRef{StreamARN: in.StreamARN})
+	if err == nil {
+		err = st.madeAt(in.StreamCreationTimestamp)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,10 @@ import (
 
 // formatVersion is kept in the user_version of every file of records,
 // metadataVersion in that of the metadata. A file of a later version is
-// refused; metadata of an earlier one is brought up to date.
+// refused. Metadata of an earlier one is brought up to date, and so is the file
+// that records go into; full ones are read as they are.
 const (
-	formatVersion   = 1
+	formatVersion   = 2
 	metadataVersion = 2
 )
 

@@ -118,6 +118,15 @@ func (s *Server) consumerARN(st *stream, c *consumer) string {
 	return fmt.Sprintf("%s/consumer/%s:%d", s.streamARN(st.name), c.name, c.created/1000)
 }
 
+// madeAt refuses a stream that was made at another time than the client
+// thinks, to the second: it is another one of that name.
+func (st *stream) madeAt(t *timestamp) error {
+	if t != nil && int64(*t) != st.created/1000 {
+		return errorf(resourceNotFound, "Stream %s under account 000000000000 with that creation timestamp not found.", st.name)
+	}
+	return nil
+}
+
 // streamRef is how calls name a stream. Their StreamId is "reserved for future
 // use" and heeded by nobody.
 type streamRef struct {

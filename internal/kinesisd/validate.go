@@ -19,7 +19,10 @@ func (v *violations) must(ok bool, value any, field, constraint string, args ...
 
 // name checks the name of a stream or consumer.
 func (v *violations) name(value, field string) {
-	v.must(value != "", value, field, "have length greater than or equal to 1")
+	if value == "" {
+		*v = append(*v, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", field))
+		return
+	}
 	v.must(len(value) <= 128, value, field, "have length less than or equal to 128")
 	v.must(strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == "", value, field,
 		"satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
