@@ -47,6 +47,7 @@ func TestRunSurvivesTheStream(t *testing.T) {
 		"polling, throttled":         {false, kinesisd.Config{Fault: every(3, kinesisd.Fault{Error: "ProvisionedThroughputExceededException"}, reads...)}},
 		"polling, cut connections":   {false, kinesisd.Config{Fault: every(2, kinesisd.Fault{Drop: true}, reads...)}},
 		"polling, expired iterators": {false, kinesisd.Config{IteratorTTL: 100 * time.Millisecond}},
+		"polling, silence":           {false, kinesisd.Config{Fault: first(kinesisd.Fault{Delay: time.Hour}, "GetRecords")}},
 		"fan-out, errors":            {true, kinesisd.Config{Fault: every(2, kinesisd.Fault{Error: "InternalFailure"}, "SubscribeToShard"), SubscriptionTTL: 200 * time.Millisecond}},
 		"fan-out, short":             {true, kinesisd.Config{SubscriptionTTL: 100 * time.Millisecond}},
 		"fan-out, cut connections":   {true, kinesisd.Config{Fault: every(2, kinesisd.Fault{Drop: true}, "SubscribeToShard"), SubscriptionTTL: 300 * time.Millisecond}},

@@ -65,9 +65,15 @@ func serve(t *testing.T, cfg kinesisd.Config) string {
 
 func newRig(t *testing.T, shards int, server kinesisd.Config) *rig {
 	t.Helper()
+	return newRigAt(t, shards, serve(t, server))
+}
+
+// newRigAt makes a stream on a server.
+func newRigAt(t *testing.T, shards int, url string) *rig {
+	t.Helper()
 	r := &rig{t: t, stream: "nagare", cfg: aws.Config{
 		Region:       "us-east-1",
-		BaseEndpoint: aws.String(serve(t, server)),
+		BaseEndpoint: aws.String(url),
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}}
 	r.client = kinesis.NewFromConfig(r.cfg)
