@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"nagare/internal/coord"
 )
@@ -126,6 +131,30 @@ func StartsOn(ctx context.Context, store coord.Store, s Start, stream string) (b
 		return len(rows) > 0, err
 	}
 	return true, nil
+}
+
+// Places are the checkpoints, by shard, that a Start with an application or a
+// saved checkpoint names; SHARD_END is that of a finished shard.
+func Places(ctx context.Context, store coord.Store, s Start, stream string) (map[string]string, error) {
+	rows, err := s.rows(ctx, store, stream)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for shard, row := range rows {
+		out[shard] = row.Checkpoint
+	}
+	return out, nil
+}
+
+// Shards lists the ids of a stream's shards, closed ones included.
+func Shards(ctx context.Context, cfg aws.Config, stream string) ([]string, error) {
+	t := &topology{client: kinesis.NewFromConfig(cfg), stream: stream}
+	_, shards, err := t.get(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(shards)), nil
 }
 
 // An App is an application that began on a stream.

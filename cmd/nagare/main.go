@@ -33,7 +33,8 @@ type commands struct {
 	Rules       rulesCmd       `cmd:"" help:"Detection rules as code."`
 	Mappings    mappingsCmd    `cmd:"" help:"Mappings as code."`
 	Ocsf        ocsfCmd        `cmd:"" name:"ocsf" help:"What is known of OCSF."`
-	Replay      replayCmd      `cmd:"" help:"Read the stream again from a position and evaluate the rules on it."`
+	Replay      replayCmd      `cmd:"" help:"Read the stream or the archive again: evaluate the rules, or fill another lake."`
+	Checkpoints checkpointsCmd `cmd:"" help:"How far each application is: list, save under a name, set."`
 	Alerts      alertsCmd      `cmd:"" help:"Alerts: list, show, acknowledge, close."`
 	Deadletters deadlettersCmd `cmd:"" help:"Events that could not be used, with their reasons."`
 	Check       checkCmd       `cmd:"" help:"Check configuration, mappings and rules without starting anything."`
@@ -103,7 +104,7 @@ func joinDurations(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
 		a := args[i]
-		if (a == "--from" || a == "--to") && i+1 < len(args) && len(args[i+1]) > 1 && args[i+1][0] == '-' && args[i+1][1] >= '0' && args[i+1][1] <= '9' {
+		if (a == "--from" || a == "--to" || a == "--since") && i+1 < len(args) && len(args[i+1]) > 1 && args[i+1][0] == '-' && args[i+1][1] >= '0' && args[i+1][1] <= '9' {
 			a += "=" + args[i+1]
 			i++
 		}

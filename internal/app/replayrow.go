@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/gofrs/flock"
 	"github.com/segmentio/ksuid"
@@ -155,21 +154,21 @@ func streamName(id string) string {
 	return name
 }
 
+// notFound says that a stream does not exist.
+func notFound(err error) bool {
+	var gone *types.ResourceNotFoundException
+	return errors.As(err, &gone)
+}
+
 // streams are those that can be read: they exist, and where the start is
 // another application's place, that application is on them.
 func (w *replay) streams(ctx context.Context) ([]string, error) {
 	var out []string
-	client := w.data.client()
 	for _, name := range w.kept.Streams {
-		_, err := client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &name})
-		var notFound *types.ResourceNotFoundException
-		if errors.As(err, &notFound) {
+		id, err := consumers.StreamID(ctx, w.data.aws, name)
+		if notFound(err) {
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", name, err)
-		}
-		id, err := consumers.StreamID(ctx, w.data.aws, name)
 		if err != nil {
 			return nil, err
 		}
