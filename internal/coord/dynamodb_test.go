@@ -363,7 +363,7 @@ func TestDynamoDBHostile(t *testing.T) {
 	for name, body := range map[string]string{
 		"not JSON":        "<html>",
 		"empty":           "",
-		"endless":         `{"Item":{"value":{"S":"` + strings.Repeat("x", 20<<20),
+		"endless":         `{"Item":{"part":{"S":"p"},"sort":{"S":"a"},"version":{"N":"7"},"value":{"S":"` + strings.Repeat("x", 20<<20) + `"}}}`,
 		"deep":            `{"Item":` + strings.Repeat(`{"M":`, 10000),
 		"an empty page":   `{"Items":[],"LastEvaluatedKey":` + row + `}`,
 		"the same page":   `{"Items":[` + row + `],"LastEvaluatedKey":` + row + `}`,

@@ -369,7 +369,7 @@ func Tenures(t *testing.T, part string, renewals int, remove func(coord.Store), 
 	defer cancel()
 	var mu sync.Mutex
 	had := map[int64]string{} // by version
-	lost := 0
+	renewed, lost, tries := 0, 0, 0
 	kick := make(chan struct{}, 1) // asks for a removal
 	var wg sync.WaitGroup
 	for w := range 3 {
@@ -379,13 +379,18 @@ func Tenures(t *testing.T, part string, renewals int, remove func(coord.Store), 
 			for waits := 1; ctx.Err() == nil; waits++ {
 				next, err := s.Put(ctx, part, "a", []byte(me), version) // takes it only where no row is
 				mu.Lock()
+				if tries++; tries == 500*renewals {
+					t.Errorf("%d renewals and %d losses in %d tries", renewed, lost, tries)
+					cancel()
+				}
 				switch {
 				case err == nil:
 					if other, ok := had[next]; ok {
 						t.Errorf("version %d is had by %s and by %s", next, other, me)
+						cancel()
 					}
 					had[next], version, waits = me, next, 0
-					if len(had) >= renewals && lost >= 3 {
+					if renewed++; renewed >= renewals && lost >= 3 {
 						cancel()
 					}
 				case version != 0:
@@ -394,7 +399,7 @@ func Tenures(t *testing.T, part string, renewals int, remove func(coord.Store), 
 					lost++
 				}
 				// A row that was left in doubt is nobody's until it is removed.
-				if err == nil && len(had)%10 == 0 || waits%30 == 29 {
+				if err == nil && renewed%10 == 0 || waits%30 == 29 {
 					select {
 					case kick <- struct{}{}:
 					default:
