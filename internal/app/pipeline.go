@@ -155,7 +155,8 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	}
 	client := kinesis.NewFromConfig(p.aws)
 	names := streams(c.config)
-	if err := makeStreams(ctx, client, names, c.config.Stream.Shards, c.config.Stream.Retention); err != nil {
+	later, err := p.startStreams(ctx, client, names)
+	if err != nil {
 		return unreachablef("%w", err)
 	}
 	metrics := producers.NewMetrics(p.reg)
@@ -215,6 +216,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	front.Go(func() error {
 		return must("admin", serveHTTP(serving, adminListener, webhook.Server(p.adminHandler())))
 	})
+	writers.Go(func() error { later(writing); return nil })
 	for _, s := range p.spools { // with intake, so that the writers outlive them
 		front.Go(func() error { return must("spool of "+s.stream, s.spool.Run(serving, s.writer)) })
 	}

@@ -1,10 +1,14 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"nagare/producers"
 )
@@ -21,12 +25,8 @@ type spooled struct {
 func (p *pipeline) openSpools(names []string, metrics *producers.Metrics) error {
 	p.toEvents, p.toBulk = p.events, p.bulk
 	dir := filepath.Join(p.opts.Data, "spool")
-	_, err := os.Stat(dir)
-	wanted := err == nil
-	for _, s := range p.core.config.Sources {
-		wanted = wanted || s.Ack == producers.AckSpool || s.Ack == producers.AckEither
-	}
-	if !wanted {
+	_, err := os.Stat(dir) // there may be one from before
+	if err != nil && !p.core.spools() {
 		return nil
 	}
 	policy := func(source string) string { return p.core.config.Sources[source].Ack }
@@ -61,4 +61,41 @@ func (p *pipeline) closeSpools() error {
 	}
 	p.spools = nil
 	return errors.Join(errs...)
+}
+
+// spools says whether a source wants a spool.
+func (c *core) spools() bool {
+	for _, s := range c.config.Sources {
+		if s.Ack == producers.AckSpool || s.Ack == producers.AckEither {
+			return true
+		}
+	}
+	return false
+}
+
+// startStreams makes the streams. Intake that has a spool does not need them
+// to start: they are then made when they can be, and until then what can be
+// acknowledged without them is.
+func (p *pipeline) startStreams(ctx context.Context, client *kinesis.Client, names []string) (later func(context.Context), err error) {
+	s := p.core.config.Stream
+	wait := ctx
+	patient := p.ingest && !p.live && !p.compact && p.core.spools()
+	if patient {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+	}
+	err = makeStreams(wait, client, names, s.Shards, s.Retention)
+	if err == nil || !patient || ctx.Err() != nil {
+		return func(context.Context) {}, err
+	}
+	p.opts.Log.Warn("the streams cannot be reached: deliveries go to the spool", "err", err)
+	return func(ctx context.Context) {
+		for ; err != nil && ctx.Err() == nil; err = makeStreams(ctx, client, names, s.Shards, s.Retention) {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}, nil
 }
