@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"nagare/consumers"
+	"nagare/internal/coord"
 )
 
 func newRegistry() *prometheus.Registry {
@@ -75,7 +76,20 @@ func (p *pipeline) registerMetrics() {
 	if p.compact {
 		p.registerLake(plain)
 	}
+	if s, ok := p.store.(interface{ Stats() *coord.DynamoDBStats }); ok {
+		registerCoord(s.Stats(), plain)
+	}
 	p.reg.MustRegister(&shardCollector{p}, &mappingCollector{&p.mapped})
+}
+
+// registerCoord exposes how the service with leases, ledger and alerts does.
+func registerCoord(s *coord.DynamoDBStats, plain func(name, help string, f func() int64)) {
+	plain("coord_requests_total", "Requests sent to DynamoDB.", s.Requests.Load)
+	plain("coord_throttled_total", "Requests that DynamoDB refused for their rate.", s.Throttled.Load)
+	plain("coord_failed_total", "Requests to DynamoDB without an answer, or with 5xx.", s.Failed.Load)
+	plain("coord_readbacks_total", "Reads that found out what had become of a write.", s.ReadBacks.Load)
+	plain("coord_unknown_total", "Writes of which nobody knows what became of them.", s.Unknown.Load)
+	plain("coord_tables_made_total", "How often the table was made.", s.Tables.Load)
 }
 
 // registerLive exposes what became of rules and alerts.

@@ -122,6 +122,9 @@ func OpenDynamoDB(ctx context.Context, cfg DynamoDBConfig) (Store, error) {
 	return s, nil
 }
 
+// Stats are the counters of this store.
+func (s *dynamoStore) Stats() *DynamoDBStats { return s.cfg.Stats }
+
 // Get implements Store.
 func (s *dynamoStore) Get(ctx context.Context, part, sort string) (Row, error) {
 	if err := checkKey(part, sort); err != nil {
