@@ -42,5 +42,8 @@ fi
 echo "-- ten kills under load"
 NAGARE_KILLS=10 go test ./integration -run 'TestKills$' -count=1 -v
 
+echo "-- ten kills where the spool acknowledges, and ten with a stream that comes and goes"
+NAGARE_KILLS=10 go test ./integration -run 'TestSpool(Kills|Outages)$' -count=1 -v
+
 echo "-- 25 kills of workers that share a stream, with resharding and stops longer than a lease"
 NAGARE_KILLS=25 go test ./integration -run 'TestCrash$' -count=1 -v -timeout 20m

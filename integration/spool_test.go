@@ -20,6 +20,9 @@ import (
 
 // TestSpoolKills is TestKills where the spool alone acknowledges.
 func TestSpoolKills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills a process five times")
+	}
 	killsOn(t, number("NAGARE_KILLS", 5), "stream: {shards: 2}\nsources: {okta: {ack: spool}}\n", func(int) {})
 }
 
@@ -28,7 +31,10 @@ func TestSpoolKills(t *testing.T) {
 // intake is killed too and must start without a stream. Deliveries must be
 // acknowledged all the while, and then be in the lake, once.
 func TestSpoolOutages(t *testing.T) {
-	kills := number("NAGARE_KILLS", 5)
+	if testing.Short() {
+		t.Skip("kills processes")
+	}
+	kills := number("NAGARE_KILLS", 3)
 	seed := uint64(number("NAGARE_SEED", int(time.Now().UnixNano())))
 	t.Logf("%d kills; NAGARE_SEED=%d repeats it", kills, seed)
 	c := &crash{t: t, binary: build(t), rnd: rand.New(rand.NewPCG(seed, 3)), began: time.Now(), dir: t.TempDir(), workers: make([]*worker, 1)}

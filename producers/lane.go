@@ -237,7 +237,9 @@ func (l *lane) request(ctx context.Context, parcels []parcel) (failed []parcel, 
 			ExplicitHashKey: aws.String(formatHashKey(p.entries[0].hash)),
 		})
 	}
-	out, err := w.client.PutRecords(ctx, in)
+	request, cancel := context.WithTimeout(ctx, w.cfg.RequestTimeout)
+	out, err := w.client.PutRecords(request, in)
+	cancel()
 	if err == nil && len(out.Records) != len(parcels) {
 		err = fmt.Errorf("%d answers for %d records", len(out.Records), len(parcels))
 	}

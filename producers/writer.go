@@ -42,6 +42,11 @@ type WriterConfig struct {
 	// QueueBytes bounds what waits in memory; Put waits at the bound. The
 	// default is 64 MiB.
 	QueueBytes int
+	// RequestTimeout is how long an answer may take. A connection that died
+	// without a word would hold its shard's lane for ever; the request is made
+	// again, and what the lost one did is there twice, with the same uids. The
+	// default is 6 s.
+	RequestTimeout time.Duration
 	// Drain is how long Run goes on after its context ended, to write what
 	// was accepted. The default is 10 s.
 	Drain time.Duration
@@ -56,6 +61,7 @@ func (c WriterConfig) withDefaults() WriterConfig {
 	c.FrameBytes = cmp.Or(c.FrameBytes, 256<<10)
 	c.RecordBytes = cmp.Or(c.RecordBytes, 1<<20)
 	c.QueueBytes = cmp.Or(c.QueueBytes, 64<<20)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 6*time.Second)
 	c.Drain = cmp.Or(c.Drain, 10*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -309,7 +315,7 @@ func (w *Writer) refresh(ctx context.Context, seen string) error {
 		if attempt == 0 && seen != "" && current != nil && slices.Contains(current.open, seen) {
 			return nil
 		}
-		r, err := readRing(ctx, w.client, w.stream)
+		r, err := w.readRing(ctx)
 		if err == nil && seen != "" {
 			if _, ok := r.spans[seen]; !ok {
 				err = fmt.Errorf("shard %s is not listed yet", seen)
@@ -328,6 +334,12 @@ func (w *Writer) refresh(ctx context.Context, seen string) error {
 			return err
 		}
 	}
+}
+
+func (w *Writer) readRing(ctx context.Context) (*ring, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.RequestTimeout)
+	defer cancel()
+	return readRing(ctx, w.client, w.stream)
 }
 
 // adopt makes r the ring.
