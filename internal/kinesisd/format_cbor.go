@@ -120,7 +120,7 @@ func (t seconds) MarshalCBOR() ([]byte, error) { return t.appendCBOR(nil), nil }
 func (t *timestamp) UnmarshalCBOR(b []byte) error {
 	if len(b) > 0 && b[0]>>5 == cborTag>>5 {
 		var tag cbor.RawTag
-		if err := tag.UnmarshalCBOR(b); err != nil {
+		if err := cborDecoder.Unmarshal(b, &tag); err != nil {
 			return err
 		}
 		return t.UnmarshalCBOR(tag.Content) // as deep as the decoder let it be

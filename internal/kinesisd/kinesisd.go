@@ -1,15 +1,19 @@
 // Package kinesisd is a Kinesis Data Streams server for one machine: the real
-// wire protocol (JSON 1.1 and the event stream of SubscribeToShard) on a
-// loopback address, records durable in SQLite files. The unmodified AWS SDK
-// and Kinesis Client Library talk to it.
+// wire protocol (JSON 1.1, CBOR, and the event stream of SubscribeToShard, over
+// HTTP/1.1 and HTTP/2) on a loopback address, records durable in SQLite files.
+// Unmodified SDKs for Go, Java and Python, and Amazon's client and producer
+// libraries talk to it.
 //
 // A record is answered for only after it is on disk, so it survives the end of
 // the process. Sequence numbers rise within a shard and from parent to child,
 // and none is given twice.
 //
 // It does not check signatures, encrypt, replicate, or listen beyond this
-// machine. Calls it does not know are refused as UnknownOperationException;
-// what a call leaves out is said at the top of its file, one file a call.
+// machine. Calls it does not know (channels, queues, account settings) are
+// refused as UnknownOperationException. Each call has a file, whose top says
+// what is heeded; docs/kinesis.md lists them, and what is otherwise than on AWS.
+//
+// For tests of other packages, Config.Faults makes calls fail by rule.
 package kinesisd
 
 import (
