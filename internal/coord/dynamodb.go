@@ -139,11 +139,13 @@ func (s *dynamoStore) Get(ctx context.Context, part, sort string) (Row, error) {
 	if err == nil {
 		r, err = rowOf(out.Item)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return Row{}, fmt.Errorf("coord: get %s %s: %w", part, sort, err)
-	}
-	if r.Version == 0 {
+	case r.Version == 0:
 		return Row{}, ErrNotFound
+	case r.Part != part || r.Sort != sort:
+		return Row{}, fmt.Errorf("coord: get %s %s: the service answered with row %q of %q", part, sort, r.Sort, r.Part)
 	}
 	return r, nil
 }

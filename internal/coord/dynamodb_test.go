@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -354,11 +355,13 @@ func othersTable(t *testing.T, cfg coord.DynamoDBConfig) {
 	}
 }
 
+// table is the description of a table that can be used.
+const table = `{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"part","KeyType":"HASH"},{"AttributeName":"sort","KeyType":"RANGE"}],` +
+	`"AttributeDefinitions":[{"AttributeName":"part","AttributeType":"S"},{"AttributeName":"sort","AttributeType":"S"}]}}`
+
 // TestDynamoDBHostile has answers that no service gives: none may be believed,
 // kept whole or waited for without end.
 func TestDynamoDBHostile(t *testing.T) {
-	const table = `{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"part","KeyType":"HASH"},{"AttributeName":"sort","KeyType":"RANGE"}],` +
-		`"AttributeDefinitions":[{"AttributeName":"part","AttributeType":"S"},{"AttributeName":"sort","AttributeType":"S"}]}}`
 	const row = `{"part":{"S":"p"},"sort":{"S":"a"},"version":{"N":"7"}}`
 	for name, body := range map[string]string{
 		"not JSON":        "<html>",
@@ -369,6 +372,7 @@ func TestDynamoDBHostile(t *testing.T) {
 		"the same page":   `{"Items":[` + row + `],"LastEvaluatedKey":` + row + `}`,
 		"another's rows":  `{"Items":[{"part":{"S":"q"},"sort":{"S":"a"},"version":{"N":"7"}}]}`,
 		"rows of nothing": `{"Items":[{}]}`,
+		"another's row":   `{"Item":{"part":{"S":"p"},"sort":{"S":"b"},"version":{"N":"7"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -427,4 +431,46 @@ func TestDynamoDBUnusable(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// says is a service that answers everything but the question for its table
+// with the same body.
+type says []byte
+
+func (b says) Do(req *http.Request) (*http.Response, error) {
+	body := []byte(b)
+	if strings.HasSuffix(req.Header.Get("X-Amz-Target"), "DescribeTable") {
+		body = []byte(table)
+	}
+	return &http.Response{StatusCode: 200, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req, ContentLength: int64(len(body)),
+		Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(bytes.NewReader(body))}, nil
+}
+
+// FuzzDynamoDBAnswer holds that no answer makes the store panic, and that a row
+// it believes is one that it could have written.
+func FuzzDynamoDBAnswer(f *testing.F) {
+	const row = `{"part":{"S":"p"},"sort":{"S":"a"},"version":{"N":"7"},"attempt":{"S":"x"},"value":{"S":"{}"}}`
+	for _, seed := range []string{
+		`{}`, `null`, `{"Item":` + row + `}`, `{"Item":{"part":{"S":"p"},"sort":{"S":"a"},"version":{"N":"7"},"value":{"B":"AP8="}}}`,
+		`{"Items":[` + row + `]}`, `{"Items":[` + row + `],"LastEvaluatedKey":` + row + `}`, `{"Item":{"version":{"L":[{"M":{}}]}}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		cfg := emulated("http://127.0.0.1:1", "fuzz")
+		cfg.AWS.HTTPClient, cfg.RetryFor = says(body), time.Millisecond
+		s := openDynamoDB(t, cfg)
+		if r, err := s.Get(t.Context(), "p", "a"); err == nil && (r.Part != "p" || r.Sort != "a" || r.Version < 1 || r.Value == nil) {
+			t.Errorf("Get = %+v", r)
+		}
+		rows, err := s.List(t.Context(), "p", "", 3)
+		for _, r := range rows {
+			if err != nil || r.Version < 1 || r.Part != "p" || r.Sort == "" {
+				t.Errorf("List has %+v, %v", r, err)
+			}
+		}
+		if len(rows) > 3 {
+			t.Errorf("List = %d rows", len(rows))
+		}
+	})
 }
