@@ -80,7 +80,7 @@ func TestRunReads(t *testing.T) {
 	})
 }
 
-func streamID(t *testing.T, r *rig) string {
+func streamID(t testing.TB, r *rig) string {
 	t.Helper()
 	id, err := StreamID(t.Context(), r.cfg, r.stream)
 	if err != nil {
@@ -106,6 +106,7 @@ func TestRunReshards(t *testing.T) {
 		r.start(Config{FanOut: fanOut}, &s)
 		const n = 400
 		var wg sync.WaitGroup
+		defer wg.Wait() // also when something is not as it should be
 		wg.Go(func() {
 			for i := range n {
 				r.put(fmt.Sprint("e", i))

@@ -302,6 +302,7 @@ func TestRunReshardsAmongWorkers(t *testing.T) {
 		}
 		const n = 300
 		var wg sync.WaitGroup
+		defer wg.Wait() // also when something is not as it should be
 		wg.Go(func() {
 			for i := range n {
 				r.put(fmt.Sprint("e", i))
