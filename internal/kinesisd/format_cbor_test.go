@@ -24,6 +24,7 @@ const cborType = "application/x-amz-cbor-1.1"
 // TestConformanceInCBOR puts every call but subscriptions through CBOR, which
 // the SDK for Go does not speak.
 func TestConformanceInCBOR(t *testing.T) {
+	t.Parallel()
 	s := kinesistest.Start(t, kinesisd.Config{Dir: t.TempDir()})
 	kinesistest.Run(t, func(t *testing.T) *kinesis.Client {
 		o := kinesistest.Client(s.URL()).Options()

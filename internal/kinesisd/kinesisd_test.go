@@ -10,6 +10,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	s := kinesistest.Start(t, kinesisd.Config{Dir: t.TempDir()})
 	kinesistest.Run(t, func(*testing.T) *kinesis.Client { return kinesistest.Client(s.URL()) })
 }
@@ -17,6 +18,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceFromDisk keeps nothing in memory, so every read is from the
 // files.
 func TestConformanceFromDisk(t *testing.T) {
+	t.Parallel()
 	s := kinesistest.Start(t, kinesisd.Config{Dir: t.TempDir(), TailBytes: 1})
 	kinesistest.Run(t, func(*testing.T) *kinesis.Client { return kinesistest.Client(s.URL()) })
 }

@@ -17,6 +17,10 @@ import (
 // TestConformanceOverTLS goes over HTTP/2 with the certificate that the server
 // wrote, and over the other address at the same time.
 func TestConformanceOverTLS(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("the transport alone differs")
+	}
 	dir := t.TempDir()
 	s := kinesistest.Start(t, kinesisd.Config{Dir: dir, ListenTLS: "127.0.0.1:0"})
 	text, err := os.ReadFile(filepath.Join(dir, "certificate.pem"))
@@ -50,6 +54,10 @@ func TestConformanceOverTLS(t *testing.T) {
 // TestConformanceOverHTTP2 begins with HTTP/2 at once, as the SDK for Java
 // does where there is no TLS.
 func TestConformanceOverHTTP2(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("the transport alone differs")
+	}
 	s := kinesistest.Start(t, kinesisd.Config{Dir: t.TempDir()})
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
