@@ -22,6 +22,7 @@ var floor = map[string]int{
 	"internal/coord":    1,
 	"internal/blob":     1,
 	"internal/kinesisd": 1,
+	"internal/claim":    2,
 	"ocsf/expr":         2,
 	"ocsf/mapping":      3,
 	"ocsf/mappings":     1, // only embedded files

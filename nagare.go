@@ -36,6 +36,9 @@ type Event struct {
 	Error string
 	// Body is what the source sent, byte for byte. It must not be changed.
 	Body []byte
+	// DataRef, when set, says where Body is, which no record could hold. It is
+	// only so while the event travels; consumers get Body.
+	DataRef string
 	// Pos is where the event lies on its stream; zero before it is put.
 	Pos Position
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"nagare"
+	"nagare/internal/claim"
 	"nagare/internal/coord"
 )
 
@@ -140,6 +141,10 @@ type Config struct {
 	// Process; at the bound the reader waits. The defaults are 8 MiB and 64.
 	QueueBytes  int64
 	QueueChunks int
+
+	// Claims has the bodies that no record holds. Without it, events that
+	// travel without their body are dead letters.
+	Claims *claim.Store
 
 	// Monitor, if not nil, shows what this Run is doing.
 	Monitor *Monitor

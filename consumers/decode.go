@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/ksuid"
 
 	"nagare"
+	"nagare/internal/claim"
 	"nagare/internal/frame"
 )
 
@@ -42,6 +43,10 @@ type decoder struct {
 	shard   *Shard
 	source  string // of plain records
 	counter *counters
+	// resolve gives an event its body, and returns an error only when there is
+	// no reason to go on. nil without a store of claims.
+	resolve  func(*nagare.Event) error
+	maxClaim int64 // bounds the bodies of one record's claims
 }
 
 // decode gives the events of records, which came from disarm, to emit.
@@ -61,7 +66,9 @@ func (d *decoder) decode(records []types.Record, emit func(chunk) error) error {
 			d.counter.records.Add(1)
 			c.bytes += 64 // so that records without events are not free
 		}
-		d.record(&c, sub, bad, data)
+		if err := d.record(&c, sub, bad, data); err != nil {
+			return err
+		}
 	}
 	if c.to.Seq == "" {
 		return nil
@@ -71,13 +78,14 @@ func (d *decoder) decode(records []types.Record, emit func(chunk) error) error {
 
 // record appends the events of one record, or of one user record of an
 // aggregate; then the places count on through the aggregate.
-func (d *decoder) record(c *chunk, sub int, bad bool, data []byte) {
+func (d *decoder) record(c *chunk, sub int, bad bool, data []byte) error {
 	if !bad && frame.Is(data) {
 		events, err := frame.Decode(data)
 		if err != nil {
 			d.whole(c, sub, data, ReasonBadFrame, err)
-			return
+			return nil
 		}
+		claimed := int64(0)
 		for i := range events {
 			ev := &events[i]
 			c.to.Index++
@@ -87,18 +95,45 @@ func (d *decoder) record(c *chunk, sub int, bad bool, data []byte) {
 				d.counter.misrouted.Add(1)
 				continue
 			}
+			if ev.DataRef != "" {
+				if err := d.claim(ev, &claimed); err != nil {
+					return err
+				}
+			}
 			ev.Pos = c.to
 			c.add(*ev)
 			d.counter.events.Add(1)
 		}
-		return
+		return nil
 	}
 	if bad {
 		_, err := deaggregate(data)
 		d.whole(c, sub, data, ReasonBadKPL, err)
-		return
+		return nil
 	}
 	d.whole(c, sub, data, "", nil)
+	return nil
+}
+
+// claim gives an event the body that it travelled without. A frame of ours has
+// one such event; a hostile one could ask for thousands of large bodies, and
+// gets as much as one may have.
+func (d *decoder) claim(ev *nagare.Event, claimed *int64) error {
+	switch {
+	case d.resolve == nil:
+		claim.Refuse(ev, claim.ReasonMissing, "no store of claims is configured here")
+	case *claimed >= d.maxClaim:
+		claim.Refuse(ev, claim.ReasonTooLarge, "the frame claims too much")
+	default:
+		if err := d.resolve(ev); err != nil {
+			return err
+		}
+	}
+	*claimed += int64(len(ev.Body))
+	if ev.Reason != "" {
+		d.counter.bad.Add(1)
+	}
+	return nil
 }
 
 // whole makes one event of a record that is no frame.

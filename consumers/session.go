@@ -59,6 +59,9 @@ func newSession(r *runner, le *lease, info shardInfo) *session {
 	}}
 	s.state = r.cfg.Monitor.add(info.id, le.epoch)
 	s.dec = decoder{shard: &s.shard, source: r.cfg.DefaultSource, counter: s.state.counter}
+	if claims := r.cfg.Claims; claims != nil {
+		s.dec.resolve, s.dec.maxClaim = s.resolve, claims.MaxBytes()
+	}
 	// Not under the context of Run: when that is over there is still to flush.
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.ctx))
 	s.since, s.stop, s.leaving = time.Now(), make(chan struct{}), make(chan struct{})
@@ -275,6 +278,26 @@ func (s *session) beyond(end time.Time, lag time.Duration) bool {
 // take is called by the KCL with records that have passed through it.
 func (s *session) take(records []types.Record) error {
 	return s.dec.decode(records, func(c chunk) error { return s.pump.queue.put(s.ctx, s.pump.done, c) })
+}
+
+// resolve gives an event the body that it travelled without. While the store of
+// claims does not answer, the shard waits: a body that is there is not missing.
+func (s *session) resolve(ev *nagare.Event) error {
+	for try := 0; ; try++ {
+		err := s.run.cfg.Claims.Resolve(s.ctx, ev)
+		s.state.trying("claim", err)
+		if err == nil {
+			return nil
+		}
+		if over := s.over(); over != nil {
+			return over
+		}
+		s.state.counter.retries.Add(1)
+		s.run.log.Warn("claim retried", "shard", s.shard.ID, "object", ev.DataRef, "try", try+1, "err", err)
+		if over := s.sleep(backoff(try, 100*time.Millisecond, 15*time.Second)); over != nil {
+			return over
+		}
+	}
 }
 
 // finishShard flushes and checkpoints a shard that was read to its end. It

@@ -18,6 +18,7 @@ type Metrics struct {
 	retries   *prometheus.CounterVec
 	misplaced *prometheus.CounterVec
 	tooLarge  *prometheus.CounterVec
+	claimed   *prometheus.CounterVec
 	waiting   *prometheus.GaugeVec
 
 	acked        *prometheus.CounterVec
@@ -60,6 +61,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		retries:   counter("writer_retries_total", "Frames that had to be sent again.", "stream", "code"),
 		misplaced: counter("writer_misplaced_total", "Events sent again because their frame went to another shard.", "stream"),
 		tooLarge:  counter("writer_too_large_total", "Events cut to a dead letter because no record holds them.", "stream"),
+		claimed:   counter("writer_claims_total", "Events whose body is kept as an object because no record holds it.", "stream"),
 		waiting:   gauge("writer_waiting_bytes", "Bytes of events accepted by the writer and not yet durable.", "stream"),
 
 		acked:        counter("ack_events_total", "Events acknowledged, by what made them durable.", "stream", "by"),

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"nagare"
+	"nagare/internal/claim"
 	"nagare/internal/frame"
 )
 
@@ -31,6 +32,9 @@ type Client interface {
 
 // WriterConfig says how a Writer behaves. Its zero value is ready to use.
 type WriterConfig struct {
+	// Claims keeps the bodies that no record holds. Without it such an event
+	// is cut to a dead letter.
+	Claims *claim.Store
 	// Linger is how long an event waits for others to share its frame.
 	// The default is 50 ms.
 	Linger time.Duration
@@ -129,11 +133,16 @@ func NewWriter(client Client, stream string, cfg WriterConfig) *Writer {
 // error, some of them may be; putting them again is harmless, for they carry
 // their uids.
 //
-// An event that no record can hold is put as a dead letter with its first
-// 64 KiB (reason "too-large"); that is no error.
+// The body of an event that no record can hold goes to Config.Claims, and the
+// event travels without it. Where that cannot be, the event is put as a dead
+// letter with its first 64 KiB (reason "too-large"); that is no error.
 func (w *Writer) Put(ctx context.Context, events []nagare.Event) error {
 	if len(events) == 0 {
 		return ctx.Err()
+	}
+	events, err := w.claim(ctx, events)
+	if err != nil {
+		return fmt.Errorf("put on %s: %w", w.stream, err)
 	}
 	wait := &waiter{done: make(chan struct{})}
 	wait.left.Store(int64(len(events)))
@@ -171,7 +180,13 @@ func (w *Writer) Put(ctx context.Context, events []nagare.Event) error {
 
 // weight is what an event counts for in the queue: its bytes and our own.
 func (w *Writer) weight(ev *nagare.Event) int {
-	return min(len(ev.Body)+len(ev.Error)+300, w.cfg.QueueBytes)
+	size := len(ev.Body) + len(ev.Error) + 300
+	if ev.DataRef != "" {
+		// Whoever reads the frame holds the body too: two of them in one frame
+		// would be more than he expects.
+		size += w.cfg.FrameBytes
+	}
+	return min(size, w.cfg.QueueBytes)
 }
 
 // explain adds why the stream does not take anything, if we know.

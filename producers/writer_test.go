@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"nagare"
+	"nagare/internal/blob"
+	"nagare/internal/claim"
 	"nagare/internal/frame"
 )
 
@@ -423,6 +427,73 @@ func TestWriterCutsWhatNoRecordHolds(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestWriterClaims: what no record holds travels without its body, one in a
+// frame, and comes back whole; what the store of claims does not take is not
+// on the stream either.
+func TestWriterClaims(t *testing.T) {
+	dir := t.TempDir()
+	objects, err := blob.Dir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := claim.New(claim.Config{Blob: objects, MaxBytes: 4 << 20})
+	noise := make([]byte, 6<<20)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	events := numbered(0, 6)
+	events[1].Body = noise[:2<<20]
+	events[2].Body = bytes.Repeat([]byte("compresses well "), 1<<17)
+	events[3].Body = noise[1<<20 : 3<<20]
+	events[4].Body = noise[:5<<20] // over the limit of claims too
+	want := slices.Clone(events)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeStream(t, 1)
+		write(t, f, WriterConfig{Claims: claims}, func(ctx context.Context, w *Writer) {
+			if err := w.Put(ctx, events); err != nil {
+				t.Error(err)
+			}
+		})
+		f.once(6)
+		if events[1].DataRef != "" || len(events[1].Body) != 2<<20 {
+			t.Error("the caller's events were changed")
+		}
+		for _, data := range f.records["shardId-000000000000"] {
+			got, _ := frame.Decode(data)
+			claimed := 0
+			for _, ev := range got {
+				if ev.DataRef != "" {
+					claimed++
+				}
+				if err := claims.Resolve(t.Context(), &ev); err != nil {
+					t.Error(err)
+				}
+				i := slices.IndexFunc(want, func(w nagare.Event) bool { return w.UID == ev.UID })
+				if i == 4 {
+					if ev.Reason != ReasonTooLarge {
+						t.Errorf("an event over every limit has reason %q", ev.Reason)
+					}
+				} else if !bytes.Equal(ev.Body, want[i].Body) || ev.Reason != "" {
+					t.Errorf("%s came back with %d bytes, want %d; reason %q", ev.UID, len(ev.Body), len(want[i].Body), ev.Reason)
+				}
+			}
+			if claimed > 1 {
+				t.Errorf("%d claims in one frame", claimed)
+			}
+		}
+	})
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeStream(t, 1)
+		write(t, f, WriterConfig{Claims: claims}, func(ctx context.Context, w *Writer) {
+			if err := w.Put(ctx, events); err == nil {
+				t.Error("Put without a store of claims worked")
+			}
+		})
+		f.once(0)
 	})
 }
 

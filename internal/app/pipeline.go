@@ -21,6 +21,7 @@ import (
 	"nagare/consumers/compact"
 	"nagare/consumers/live"
 	"nagare/internal/alert"
+	"nagare/internal/claim"
 	"nagare/internal/config"
 	"nagare/internal/coord"
 	"nagare/internal/lake"
@@ -104,6 +105,7 @@ type pipeline struct {
 	// with a spool before them.
 	toEvents, toBulk producers.Putter
 	spools           []spooled
+	claims           *claim.Store // of bodies that no record holds
 	monitors         []*consumers.Monitor
 	liveStats        *live.Stats
 	compactStats     *compact.Stats
@@ -160,7 +162,10 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		return unreachablef("%w", err)
 	}
 	metrics := producers.NewMetrics(p.reg)
-	writer := producers.WriterConfig{Log: o.Log, Metrics: metrics}
+	if p.claims, err = openClaims(o, c.config); err != nil {
+		return err
+	}
+	writer := producers.WriterConfig{Claims: p.claims, Log: o.Log, Metrics: metrics}
 	if p.ingest || p.live {
 		p.events = producers.NewWriter(client, names[0], writer)
 	}
@@ -216,7 +221,13 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	front.Go(func() error {
 		return must("admin", serveHTTP(serving, adminListener, webhook.Server(p.adminHandler())))
 	})
-	writers.Go(func() error { later(writing); return nil })
+	writers.Go(func() error {
+		later(writing)
+		if p.ingest {
+			p.sweepClaims(writing, client, names)
+		}
+		return nil
+	})
 	for _, s := range p.spools { // with intake, so that the writers outlive them
 		front.Go(func() error { return must("spool of "+s.stream, s.spool.Run(serving, s.writer)) })
 	}
@@ -290,7 +301,7 @@ func (p *pipeline) consumers(events, bulk string) []consumers.Config {
 	}
 	base := consumers.Config{
 		Kinesis: p.aws, Coord: p.store, FanOut: true, LeaseTime: p.lease, Sole: p.alone, StopTime: 15 * time.Second,
-		DefaultSource: "unknown", Log: p.opts.Log,
+		DefaultSource: "unknown", Claims: p.claims, Log: p.opts.Log,
 	}
 	var out []consumers.Config
 	if p.live {

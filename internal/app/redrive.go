@@ -136,11 +136,15 @@ func (d *redrive) run(ctx context.Context) (err error) {
 	if d.put != nil || d.DryRun { // a test's own, or none
 		return d.drive(ctx)
 	}
+	claims, err := openClaims(d.opts, d.core.config)
+	if err != nil {
+		return err
+	}
 	writers := map[string]*producers.Writer{}
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 2)
 	for _, name := range streams(d.core.config) {
-		w := producers.NewWriter(d.data.client(), name, producers.WriterConfig{Log: d.opts.Log})
+		w := producers.NewWriter(d.data.client(), name, producers.WriterConfig{Claims: claims, Log: d.opts.Log})
 		writers[name] = w
 		go func() { done <- w.Run(writing) }()
 	}

@@ -151,13 +151,16 @@ func (w *replay) origin() string { return "replay:" + w.kept.generation() }
 
 // run does the work and answers.
 func (w *replay) run(ctx context.Context) error {
+	claims, err := openClaims(w.opts, w.core.config)
+	if err != nil {
+		return err
+	}
 	// With rows in a file, the lock on the replay holds off everybody else, and
 	// what a killed run held is free at once.
 	base := consumers.Config{
 		App: w.app(), Kinesis: w.data.aws, Coord: w.store, FanOut: true, Start: w.kept.Start, End: w.kept.End, LeaseTime: 10 * time.Second,
-		Sole: w.core.config.Coord.Kind == "sqlite", StopTime: 15 * time.Second, FlushEvery: cmp.Or(w.Flush, time.Minute), DefaultSource: "unknown", Log: w.opts.Log,
+		Sole: w.core.config.Coord.Kind == "sqlite", StopTime: 15 * time.Second, FlushEvery: cmp.Or(w.Flush, time.Minute), DefaultSource: "unknown", Claims: claims, Log: w.opts.Log,
 	}
-	var err error
 	var alerts *alert.Store
 	if w.App == compactApp {
 		base.NewStage, err = w.compactStage(ctx)

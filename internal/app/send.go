@@ -86,7 +86,12 @@ func sendFiles(ctx context.Context, o Options, s SendOptions, c *core, data *dat
 	if err != nil {
 		return fmt.Errorf("key of hashed fields: %w", err)
 	}
-	events, bulk := producers.NewWriter(client, name, producers.WriterConfig{Log: o.Log}), producers.NewWriter(client, name+"-bulk", producers.WriterConfig{Log: o.Log})
+	claims, err := openClaims(o, c.config)
+	if err != nil {
+		return err
+	}
+	writer := producers.WriterConfig{Claims: claims, Log: o.Log}
+	events, bulk := producers.NewWriter(client, name, writer), producers.NewWriter(client, name+"-bulk", writer)
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 2)
 	go func() { done <- events.Run(writing) }()

@@ -112,8 +112,9 @@ type Coord struct {
 // Objects says where whole files are kept.
 type Objects struct {
 	// Claims is the folder of bodies that no record of the stream holds; the
-	// default is claims in the data folder. It lives as long as the archive
-	// does, whose frames point into it.
+	// default is claims in the data folder. Every process that shares the
+	// stream must see the same one. A body is kept five days longer than the
+	// stream keeps its records; the archive has it for as long as the rest.
 	Claims string `yaml:"claims"`
 }
 

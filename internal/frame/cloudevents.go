@@ -32,6 +32,7 @@ const (
 	entryValue protowire.Number = 2
 
 	valueString    protowire.Number = 3
+	valueURIRef    protowire.Number = 6
 	valueTimestamp protowire.Number = 7
 
 	timestampSeconds protowire.Number = 1
@@ -49,6 +50,7 @@ const (
 	attrReason      = "reason"
 	attrError       = "error"
 	attrEventTime   = "eventtime"
+	attrDataRef     = "dataref" // cloudevents/extensions/dataref.md
 )
 
 const (
@@ -75,6 +77,9 @@ func appendEvent(b []byte, ev *nagare.Event) []byte {
 		b = appendAttribute(b, attrReason, ev.Reason)
 		b = appendAttribute(b, attrError, ev.Error)
 		b = appendTime(b, attrEventTime, ev.Time)
+		if ev.DataRef != "" {
+			return appendTyped(b, attrDataRef, valueURIRef, ev.DataRef) // in place of data
+		}
 		b = protowire.AppendTag(b, eventBinaryData, protowire.BytesType)
 		return protowire.AppendBytes(b, ev.Body)
 	})
@@ -109,10 +114,14 @@ func appendAttribute(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
 	}
+	return appendTyped(b, name, valueString, value)
+}
+
+func appendTyped(b []byte, name string, kind protowire.Number, value string) []byte {
 	return appendMessage(b, eventAttributes, func(b []byte) []byte {
 		b = appendText(b, entryKey, name)
 		return appendMessage(b, entryValue, func(b []byte) []byte {
-			return appendText(b, valueString, value)
+			return appendText(b, kind, value)
 		})
 	})
 }
@@ -265,6 +274,9 @@ func decodeAttribute(b []byte, ev, last *nagare.Event) error {
 		}
 		if num == valueTimestamp {
 			return decodeTime(key, v, ev)
+		}
+		if string(key) == attrDataRef && (num == valueURIRef || num == valueString) {
+			ev.DataRef = string(v)
 		}
 		if num != valueString {
 			return nil

@@ -29,6 +29,7 @@ func sample() []nagare.Event {
 		{ID: "b", UID: "u-2", Source: "okta", Received: received, ContentType: "message/rfc822", Body: bytes.Repeat([]byte("x\x00\xff\r\n"), 5000)},
 		{ID: "c", Source: "mail", Reason: "not-json", Error: "line 3: unexpected end", Auth: nagare.AuthFail, Body: []byte("{")},
 		{ID: "d", UID: "日本語", Source: "csv", Time: time.Date(1601, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{ID: "e", UID: "u-3", Source: "okta", Received: received, DataRef: "claims/2026-07-03/00ff"},
 		{},
 	}
 }
@@ -82,7 +83,11 @@ func TestOfficialTypeReadsUs(t *testing.T) {
 		official := &pb.CloudEvent{
 			Id: ev.ID, Source: ev.Source, SpecVersion: "1.0", Type: "nagare.event",
 			Attributes: map[string]*pb.CloudEventAttributeValue{},
-			Data:       &pb.CloudEvent_BinaryData{BinaryData: ev.Body},
+		}
+		if ev.DataRef == "" {
+			official.Data = &pb.CloudEvent_BinaryData{BinaryData: ev.Body}
+		} else {
+			official.Attributes["dataref"] = &pb.CloudEventAttributeValue{Attr: &pb.CloudEventAttributeValue_CeUriRef{CeUriRef: ev.DataRef}}
 		}
 		set := func(name, value string) {
 			if value != "" {
