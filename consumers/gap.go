@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -69,22 +70,29 @@ func Gaps(ctx context.Context, cfg Config) ([]Gap, error) {
 	if _, g.shards, err = t.get(ctx, 0); err != nil {
 		return nil, err
 	}
+	return g.find(ctx, rows, begun)
+}
+
+// find looks at where reading begins, and at the checkpoints that it goes on
+// from.
+func (g *gaps) find(ctx context.Context, rows map[string]leaseRow, begun bool) ([]Gap, error) {
+	start := g.cfg.Start
 	switch {
 	case begun:
-	case !start.Time.IsZero() && start.Time.Before(horizon):
+	case !start.Time.IsZero() && start.Time.Before(g.horizon):
 		from := start.Time
-		if from.Before(created) {
-			from = created
+		if from.Before(g.created) {
+			from = g.created
 		}
-		g.found = append(g.found, Gap{Stream: cfg.Stream, From: from.UTC(), Until: horizon.UTC(),
-			Why: fmt.Sprintf("records that arrived from %s until %s are trimmed", from.UTC().Format(time.RFC3339), horizon.UTC().Format(time.RFC3339))})
+		g.found = append(g.found, Gap{Stream: g.cfg.Stream, From: from.UTC(), Until: g.horizon.UTC(),
+			Why: fmt.Sprintf("records that arrived from %s until %s are trimmed", from.UTC().Format(time.RFC3339), g.horizon.UTC().Format(time.RFC3339))})
 	case start.Shard != "":
 		there, err := g.holds(ctx, start.Shard, start.Seq)
 		if err != nil {
 			return nil, err
 		}
 		if !there {
-			g.found = append(g.found, Gap{Stream: cfg.Stream, Shard: start.Shard, Until: horizon.UTC(), Why: "record " + start.Seq + " is not there any more"})
+			g.found = append(g.found, Gap{Stream: g.cfg.Stream, Shard: start.Shard, Until: g.horizon.UTC(), Why: "record " + start.Seq + " is not there any more"})
 		}
 	}
 	for shard, row := range rows {
@@ -92,7 +100,7 @@ func Gaps(ctx context.Context, cfg Config) ([]Gap, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(g.found, func(a, b Gap) int { return slices.Compare([]string{a.Stream, a.Shard}, []string{b.Stream, b.Shard}) })
+	slices.SortFunc(g.found, func(a, b Gap) int { return cmp.Compare(a.Shard, b.Shard) })
 	return g.found, nil
 }
 

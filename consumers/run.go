@@ -171,6 +171,8 @@ func (r *runner) tryBegin(ctx context.Context) (err error) {
 // permanent marks an error that does not go away.
 type permanent struct{ error }
 
+func (p permanent) Unwrap() error { return p.error }
+
 // retryable says whether what failed may succeed later by itself.
 func retryable(err error) bool {
 	if errors.As(err, &permanent{}) {

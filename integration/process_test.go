@@ -82,10 +82,12 @@ func command(t *testing.T, binary string, args ...string) []byte {
 
 // runInfo is what the tests need of run.json.
 type runInfo struct {
-	PID    int               `json:"pid"`
-	HTTP   string            `json:"http"`
-	Admin  string            `json:"admin"`
-	Tokens map[string]string `json:"tokens"`
+	PID   int    `json:"pid"`
+	HTTP  string `json:"http"`
+	Admin string `json:"admin"`
+	// Kinesis is the URL of the streams.
+	Kinesis string            `json:"kinesis"`
+	Tokens  map[string]string `json:"tokens"`
 }
 
 // A process is a running nagare up.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,11 @@ func (o *overlay) get(ctx context.Context, part, sort string) (coord.Row, error)
 
 // Put implements coord.Store.
 func (o *overlay) Put(ctx context.Context, part, sort string, value []byte, ifVersion int64) (int64, error) {
-	return o.write(ctx, part, sort, ifVersion, coord.Row{Part: part, Sort: sort, Version: ifVersion + 1, Value: slices.Clone(value)})
+	version := ifVersion + 1
+	if ifVersion == 0 {
+		version = 1 + rand.Int64N(1<<52) // as in every store: no version comes back
+	}
+	return o.write(ctx, part, sort, ifVersion, coord.Row{Part: part, Sort: sort, Version: version, Value: slices.Clone(value)})
 }
 
 // Delete implements coord.Store.

@@ -112,7 +112,7 @@ func (w *replay) claim(ctx context.Context) (blob.Store, error) {
 	err = lake.Own(ctx, root, owner, true)
 	var other *lake.OwnerError
 	if errors.As(err, &other) {
-		return nil, usagef("--into %s: %w", w.Into, err)
+		return nil, errors.Join(usagef("--into %s: %w", w.Into, err), w.forget(ctx))
 	}
 	if err != nil {
 		return nil, err

@@ -130,6 +130,15 @@ func (w *replay) keep(ctx context.Context) (err error) {
 	return nil
 }
 
+// forget removes the row of a replay that could not even begin, so that the
+// name is free for another.
+func (w *replay) forget(ctx context.Context) error {
+	if w.kept.Generation > 1 || w.DryRun {
+		return nil
+	}
+	return w.store.Delete(ctx, replayPart, w.kept.Name, w.kept.version)
+}
+
 // done notes that it is.
 func (w *replay) done(ctx context.Context) error {
 	w.kept.State, w.kept.Ended = replayDone, time.Now().UTC().Truncate(time.Second)

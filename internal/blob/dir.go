@@ -90,6 +90,7 @@ func (d *dir) Put(ctx context.Context, key string, body Body) error {
 func (d *dir) put(ctx context.Context, key string, body Body) error {
 	name := d.file(key)
 	if err := d.makeDir(path.Dir(key)); err != nil {
+		d.missed(err)
 		return err
 	}
 	tmp := filepath.Join(d.root, tmpDir, rand.Text())
@@ -102,6 +103,7 @@ func (d *dir) put(ctx context.Context, key string, body Body) error {
 		err = e
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
+		d.missed(err)
 		return err
 	}
 	// Also when it was there before: perhaps its writer died before this line,
@@ -113,6 +115,17 @@ func (d *dir) put(ctx context.Context, key string, body Body) error {
 		return ErrExists
 	}
 	return nil
+}
+
+// missed forgets what is known of folders when one of them is not there:
+// somebody removed it, and the next Put makes it again.
+func (d *dir) missed(err error) {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.synced)
 }
 
 // write makes a whole, synced file.
