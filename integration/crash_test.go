@@ -203,9 +203,9 @@ func (c *crash) step() {
 		c.replace(i)
 		c.kills++
 	case n < 12:
+		// The others get on meanwhile, or are killed.
 		_ = w.cmd.Process.Signal(syscall.SIGSTOP)
-		time.Sleep(leaseTime + time.Duration(c.rnd.IntN(4000))*time.Millisecond)
-		_ = w.cmd.Process.Signal(syscall.SIGCONT)
+		time.AfterFunc(leaseTime+time.Duration(c.rnd.IntN(4000))*time.Millisecond, func() { _ = w.cmd.Process.Signal(syscall.SIGCONT) })
 		c.stops++
 	case n < 14:
 		if w.ready() {

@@ -34,6 +34,7 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 		Shard  string  `json:"shard"`
 		Lag    float64 `json:"lag_seconds"`
 		Reason string  `json:"reason,omitempty"`
+		Gap    string  `json:"gap,omitempty"`
 	}
 	type consumer struct {
 		App    string  `json:"app"`
@@ -41,6 +42,8 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 		Ready  bool    `json:"ready"`
 		Reason string  `json:"reason,omitempty"`
 		Shards []shard `json:"shards"`
+		// Unread are shards that no process has taken for a whole lease.
+		Unread []string `json:"unread,omitempty"`
 	}
 	answer := struct {
 		Ready     bool       `json:"ready"`
@@ -50,7 +53,10 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 		h := m.Health()
 		c := consumer{App: h.App, Stream: h.Stream, Ready: h.Ready, Reason: h.Reason, Shards: []shard{}}
 		for _, s := range h.Shards {
-			c.Shards = append(c.Shards, shard{s.Shard, s.Lag.Seconds(), s.Reason})
+			c.Shards = append(c.Shards, shard{s.Shard, s.Lag.Seconds(), s.Reason, s.Gap})
+		}
+		for _, u := range h.Unread {
+			c.Unread = append(c.Unread, u.Shard)
 		}
 		answer.Ready = answer.Ready && h.Ready
 		answer.Consumers = append(answer.Consumers, c)
@@ -118,12 +124,16 @@ var (
 	lagDesc    = prometheus.NewDesc("nagare_consumer_lag_seconds", "How long the next event of a shard has been waiting.", []string{"app", "stream", "shard"}, nil)
 	eventsDesc = prometheus.NewDesc("nagare_consumer_events_total", "Events handed to a consumer.", []string{"app", "stream"}, nil)
 	skipDesc   = prometheus.NewDesc("nagare_consumer_misrouted_total", "Events left out because another shard has them.", []string{"app", "stream"}, nil)
+	gapsDesc   = prometheus.NewDesc("nagare_consumer_gaps_total", "Places where records may be missing, because the stream trimmed them before they were read.", []string{"app", "stream"}, nil)
+	takenDesc  = prometheus.NewDesc("nagare_consumer_leases_taken_total", "Shards this process began to read.", []string{"app", "stream"}, nil)
+	lostDesc   = prometheus.NewDesc("nagare_consumer_leases_lost_total", "Shards that were taken from this process.", []string{"app", "stream"}, nil)
+	readErrors = prometheus.NewDesc("nagare_consumer_read_errors_total", "Reads of the stream that failed, throttled ones included.", []string{"app", "stream"}, nil)
 	retryDesc  = prometheus.NewDesc("nagare_consumer_retries_total", "Calls that failed and were made again.", []string{"app", "stream"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *shardCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagDesc, eventsDesc, skipDesc, retryDesc} {
+	for _, d := range []*prometheus.Desc{lagDesc, eventsDesc, skipDesc, retryDesc, gapsDesc, takenDesc, lostDesc, readErrors} {
 		ch <- d
 	}
 }
@@ -141,8 +151,11 @@ func (c *shardCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, s := range h.Shards {
 			ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, s.Lag.Seconds(), h.App, h.Stream, s.Shard)
 		}
-		ch <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(h.Counts.Events), h.App, h.Stream)
-		ch <- prometheus.MustNewConstMetric(skipDesc, prometheus.CounterValue, float64(h.Counts.Misrouted), h.App, h.Stream)
-		ch <- prometheus.MustNewConstMetric(retryDesc, prometheus.CounterValue, float64(h.Counts.Retries), h.App, h.Stream)
+		for desc, n := range map[*prometheus.Desc]uint64{
+			eventsDesc: h.Counts.Events, skipDesc: h.Counts.Misrouted, retryDesc: h.Counts.Retries, gapsDesc: h.Counts.Gaps,
+			takenDesc: h.Counts.LeasesTaken, lostDesc: h.Counts.LeasesLost, readErrors: h.Counts.ReadErrors,
+		} {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), h.App, h.Stream)
+		}
 	}
 }
