@@ -162,6 +162,11 @@ func NearestName(name string, names []string) string {
 			return n
 		}
 	}
+	for _, word := range strings.Split(name, "_") { // ip_addr means ip
+		if slices.Contains(names, word) {
+			return word
+		}
+	}
 	return ""
 }
 

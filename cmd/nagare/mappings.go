@@ -26,10 +26,13 @@ func (c *mappingsCheckCmd) Run(e *env) error {
 	return app.MappingsCheck(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 }
 
-type mappingsTestCmd struct{ mappingPaths }
+type mappingsTestCmd struct {
+	mappingPaths
+	Update bool `help:"Write the golden files of the named mappings anew, then test; review the difference."`
+}
 
 func (c *mappingsTestCmd) Run(e *env) error {
-	return app.MappingsTest(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
+	return app.MappingsTest(e.ctx, e.opts, c.Paths, c.Update, format(c.Format, e.stdout), e.stdout)
 }
 
 type mappingsListCmd struct{ mappingPaths }

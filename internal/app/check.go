@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func Check(_ context.Context, o Options, format string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return showProblems(c.problems, format, out, fmt.Sprintf("%d mappings and %d rules are good", len(c.mappings.Sources()), len(c.rules.All())))
+	return showProblems(c.problems, format, out, counted(len(c.mappings.Sources()), "mapping")+" and "+counted(len(c.rules.All()), "rule")+" without a mistake")
 }
 
 // MappingsCheck says what is wrong with mappings.
@@ -31,7 +32,22 @@ func MappingsCheck(_ context.Context, o Options, paths []string, format string, 
 	if err != nil {
 		return err
 	}
-	return showProblems(c.ofFiles(c.mappingFiles), format, out, fmt.Sprintf("%d mappings are good", len(c.mappings.Sources())))
+	problems := c.ofFiles(c.mappingFiles)
+	for _, source := range c.mappings.Sources() {
+		m, _ := c.mappings.Source(source)
+		for _, k := range m.Cases {
+			for _, name := range []string{k.File, k.Golden} {
+				f, err := caseFiles{}.Open(path.Join(path.Dir(m.File), name))
+				if err != nil {
+					problems = append(problems, nagare.Problem{File: m.File, Line: k.Line, Code: "case-file", Warning: true,
+						Message: fmt.Sprintf("a case names %s, which cannot be read: %v", name, err), Suggestion: "mappings test --update writes golden files"})
+					continue
+				}
+				f.Close()
+			}
+		}
+	}
+	return showProblems(problems, format, out, counted(len(c.mappings.Sources()), "mapping")+" without a mistake")
 }
 
 // RulesCheck says what is wrong with rules.
@@ -40,7 +56,7 @@ func RulesCheck(_ context.Context, o Options, paths []string, format string, out
 	if err != nil {
 		return err
 	}
-	return showProblems(c.ofFiles(c.ruleFiles), format, out, fmt.Sprintf("%d rules are good", len(c.rules.All())))
+	return showProblems(c.ofFiles(c.ruleFiles), format, out, counted(len(c.rules.All()), "rule")+" without a mistake")
 }
 
 // ofFiles are the problems of some of the files.
@@ -165,11 +181,37 @@ func RulesList(_ context.Context, o Options, paths []string, format string, out 
 	return l.print(out, format)
 }
 
-// MappingsTest runs the cases of mappings.
-func MappingsTest(_ context.Context, o Options, paths []string, format string, out io.Writer) error {
+// counted is a number of things.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// MappingsTest runs the cases of mappings. With update it writes their golden
+// files anew: the difference is what a person reviews.
+func MappingsTest(_ context.Context, o Options, paths []string, update bool, format string, out io.Writer) error {
+	if update && len(paths) == 0 {
+		return usagef("--update writes the golden files of mappings that you name")
+	}
 	c, err := loadCore(o, selection{mappings: paths, onlyMappings: true})
 	if err != nil {
 		return err
+	}
+	if update && len(c.problems) == 0 {
+		for _, source := range c.mappings.Sources() {
+			m, _ := c.mappings.Source(source)
+			for _, r := range c.mappings.Test(caseFiles{}, source) {
+				if len(r.Got) == 0 {
+					continue
+				}
+				name := filepath.Join(filepath.Dir(filepath.FromSlash(m.File)), filepath.FromSlash(r.Case.Golden))
+				if err := os.WriteFile(name, r.Got, 0o644); err != nil {
+					return fmt.Errorf("write the golden file of a case: %w", err)
+				}
+			}
+		}
 	}
 	var results []caseResult
 	for _, source := range c.mappings.Sources() {

@@ -232,6 +232,13 @@ func (r *Raw) compile(text string) (*RawExpr, []Issue) {
 var functionNames = []string{"raw", "meta", "tables", "has", "size", "string", "int", "double", "json", "seconds", "millis", "micros", "inZone", "timeAs", "sha256",
 	"filter", "exists", "map", "all", "orValue", "split", "contains", "startsWith", "endsWith", "matches", "replace", "lowerAscii", "upperAscii", "trim", "join", "substring"}
 
+// functionsElsewhere are what other languages call ours.
+var functionsElsewhere = map[string]string{
+	"lower": "x.lowerAscii()", "toLower": "x.lowerAscii()", "downcase": "x.lowerAscii()", "upper": "x.upperAscii()", "toUpper": "x.upperAscii()", "upcase": "x.upperAscii()",
+	"len": "size(x)", "length": "size(x)", "count": "size(x)", "strip": "x.trim()", "substr": "x.substring(from, to)", "concat": "x + y", "coalesce": "x.orValue(y)", "default": "x.orValue(y)",
+	"parse_json": "json(x)", "parseJSON": "json(x)", "fromJSON": "json(x)", "exists": "has(raw.x)", "defined": "has(raw.x)", "if": "cond ? x : y", "lookup": "tables.name[x]",
+}
+
 func issues(iss *cel.Issues) []Issue {
 	var out []Issue
 	for _, e := range iss.Errors() {
@@ -243,8 +250,13 @@ func issues(iss *cel.Issues) []Issue {
 		case strings.HasPrefix(message, "Syntax error: token recognition error at: '="):
 			i.Suggestion = "== compares"
 		case undeclared:
-			if n := ocsf.Nearest(strings.TrimSuffix(name, "'"), functionNames); n != "" {
+			name = strings.TrimSuffix(name, "'")
+			if n := functionsElsewhere[name]; n != "" {
+				i.Suggestion = fmt.Sprintf("it is called %s here", n)
+			} else if n := ocsf.Nearest(name, functionNames); n != "" {
 				i.Suggestion = fmt.Sprintf("did you mean %q?", n)
+			} else {
+				i.Suggestion = fmt.Sprintf("a text has quotes: \"%s\"; a field of the event is raw.%s", name, name)
 			}
 		}
 		out = append(out, i)
@@ -259,6 +271,7 @@ func (r *Raw) names(rep *ast.AST) []Issue {
 		at := rep.SourceInfo().GetStartLocation(e.ID())
 		found = append(found, Issue{Line: at.Line(), Column: at.Column() + 1, Message: message, Suggestion: suggestion})
 	}
+	asked := tablesAsked(rep.Expr())
 	ast.PreOrderVisit(rep.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() == ast.CallKind {
 			if _, err := timeCallOf(e.AsCall()); err != nil {
@@ -283,11 +296,44 @@ func (r *Raw) names(rep *ast.AST) []Issue {
 				slices.Sort(names)
 				say(e, fmt.Sprintf("no table %q", field), near(field, names))
 			}
+			if !asked[e.ID()] {
+				say(e, fmt.Sprintf("tables.%s is a whole table, not a value", field), fmt.Sprintf("name the row: tables.%s[raw.…]", field))
+			}
 			r.Used[field] = true
 		}
 	}))
 	r.scopes(rep.Expr(), nil, say)
 	return found
+}
+
+// tablesAsked are the expressions of which something is asked: a row, whether
+// there is one, how many. A table elsewhere is a slip.
+func tablesAsked(e ast.Expr) map[int64]bool {
+	asked := map[int64]bool{}
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.SelectKind:
+			asked[e.AsSelect().Operand().ID()] = true
+		case ast.ComprehensionKind:
+			asked[e.AsComprehension().IterRange().ID()] = true
+		case ast.CallKind:
+			c := e.AsCall()
+			if c.IsMemberFunction() {
+				asked[c.Target().ID()] = true
+			}
+			switch c.FunctionName() {
+			case operators.Index, operators.OptIndex, operators.OptSelect:
+				asked[c.Args()[0].ID()] = true
+			case operators.In:
+				asked[c.Args()[1].ID()] = true
+			case "size":
+				for _, a := range c.Args() {
+					asked[a.ID()] = true
+				}
+			}
+		}
+	}))
+	return asked
 }
 
 // scopes checks the variables: an each's is there only within it, and no

@@ -81,7 +81,7 @@ func TestRawIssuesHaveAPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]Issue{
-		"raw.a ==\n  nope":      {Line: 2, Column: 3, Message: "undeclared reference"},
+		"raw.a ==\n  nope":      {Line: 2, Column: 3, Message: "undeclared reference", Suggestion: `a text has quotes: "nope"; a field of the event is raw.nope`},
 		"tables.outcom[raw.a]":  {Line: 1, Column: 7, Message: `no table "outcom"`, Suggestion: `did you mean "outcome"?`},
 		"meta.sorce":            {Line: 1, Column: 5, Message: `meta has no field "sorce"`, Suggestion: `did you mean "source"?`},
 		"raw.a +":               {Line: 1, Column: 8, Message: "Syntax error"},

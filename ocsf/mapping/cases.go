@@ -27,7 +27,7 @@ type CaseResult struct {
 	Failures []string
 }
 
-// caseReceived is when the input of every case was received.
+// caseReceived is when the input of a case arrived that does not say.
 var caseReceived = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // Test runs the cases of a source. Their files are read from fsys, relative
@@ -57,14 +57,14 @@ func (s *Set) test(fsys fs.FS, m *Mapping, c Case) CaseResult {
 	var out ocsf.Event
 	n := 0
 	for _, delivery := range values(input) {
-		events, err := head.Split(m.Name, delivery, HeadMeta{Source: m.Name, Auth: nagare.AuthPass, Received: caseReceived})
+		events, err := head.Split(m.Name, delivery, HeadMeta{Source: m.Name, Auth: nagare.AuthPass, Received: c.At})
 		if err != nil {
 			failf("delivery %d: %v", n+1, err)
 			continue
 		}
 		for _, e := range events {
 			n++
-			ev := nagare.Event{Source: m.Name, UID: e.UID, Time: e.Time, Auth: nagare.AuthPass, Received: caseReceived, Body: e.Body}
+			ev := nagare.Event{Source: m.Name, UID: e.UID, Time: e.Time, Auth: nagare.AuthPass, Received: c.At, Body: e.Body}
 			if ev.UID == "" {
 				ev.UID = fmt.Sprintf("case-%d", n)
 			}
@@ -90,7 +90,7 @@ func (s *Set) test(fsys fs.FS, m *Mapping, c Case) CaseResult {
 	}
 	golden, err := fs.ReadFile(fsys, path.Join(dir, c.Golden))
 	if errors.Is(err, fs.ErrNotExist) {
-		failf("%s is not there; write it with -update", c.Golden)
+		failf("%s is not there; write it with --update", c.Golden)
 		return res
 	} else if err != nil {
 		failf("%v", err)

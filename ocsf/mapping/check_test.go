@@ -58,6 +58,7 @@ events:
 		suggestion     string
 	}{
 		{"unknown key", "zone: UTC", "zon: UTC", "zon", "unknown-key", `no key "zon" here`, `did you mean "zone"?`},
+		{"a whole table", "      status_detail: tables.rows[raw.result].y", "      status_detail: tables.outcome", ".outcome", "expression", "tables.outcome is a whole table", "name the row: tables.outcome[raw.…]"},
 		{"unknown zone", "zone: UTC", "zone: Tokio", "Tokio", "wrong-value", `no time zone "Tokio"`, ""},
 		{"unknown key of an entry", "    activity: Logon", "    activty: Logon", "activty", "unknown-key", "", `did you mean "activity"?`},
 		{"unknown class", "    class: authentication", "    class: authentification", "authentification", "unknown-class", "", `did you mean "authentication"?`},

@@ -22,6 +22,7 @@ type entry struct {
 	layout     *ocsf.Layout
 	fields     *ocsf.Fields // the slots it can fill
 	lastResort bool
+	unknown    condFn // the event's type is none that the file knows
 	constants  []constant
 	fillers    []filler
 	tree       []*object
@@ -230,8 +231,11 @@ func (c *compiler) expression(n *yaml.Node) *expr.RawExpr {
 	for _, i := range found {
 		p := Problem{File: c.f.name, Code: "expression", Message: i.Message, Suggestion: i.Suggestion}
 		p.Line, p.Column = place(n, i.Line, i.Column)
-		if strings.Contains(i.Message, "undeclared reference") && isWord(strings.Trim(n.Value, " ")) {
-			p.Suggestion = fmt.Sprintf("a text constant has quotes of its own: \"'%s'\"", n.Value)
+		switch text := strings.TrimSpace(n.Value); {
+		case strings.Contains(i.Message, "undeclared reference") && isWord(text):
+			p.Suggestion = fmt.Sprintf("a text constant has quotes of its own: \"'%s'\"; a field of the event is raw.%s", n.Value, text)
+		case strings.HasPrefix(text, ".") || strings.HasPrefix(text, "$."):
+			p.Suggestion = fmt.Sprintf("a field of the event is raw%s", strings.TrimPrefix(text, "$"))
 		}
 		c.note(p)
 	}
@@ -328,6 +332,11 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 			e.when = c.cond(e.whenExpr)
 		}
 	}
+	if u := fields["unknown"]; u != nil {
+		if x := c.condition(u); x != nil {
+			e.unknown = c.cond(x)
+		}
+	}
 	class := c.class(n, fields["class"])
 	if class == nil {
 		return nil
@@ -408,7 +417,9 @@ func (c *compiler) productOf(fields map[string]*yaml.Node, n *yaml.Node) (string
 		return name, true
 	}
 	if len(c.product) != 1 {
-		c.say(n, "missing-key", "the file has several products: name one", "product: …")
+		if len(c.product) > 0 { // that there is none was said
+			c.say(n, "missing-key", "the file has several products: name one", "product: …")
+		}
 		return "", false
 	}
 	for name := range c.product {
@@ -482,7 +493,14 @@ func (c *compiler) baseSlots(layout *ocsf.Layout) baseSlots {
 func (c *compiler) cases() {
 	for _, n := range list(c.f.keys["cases"]) {
 		fields := c.fields(c.f.name, n, caseKeys)
-		k := Case{Line: n.Line, File: c.text(c.f.name, fields["file"]), Golden: c.text(c.f.name, fields["golden"])}
+		k := Case{Line: n.Line, File: c.text(c.f.name, fields["file"]), Golden: c.text(c.f.name, fields["golden"]), At: caseReceived}
+		if at := fields["at"]; at != nil {
+			t, err := time.Parse(time.RFC3339, c.text(c.f.name, at))
+			if err != nil {
+				c.say(at, "wrong-value", fmt.Sprintf("%q is no time", at.Value), "write it as 2026-01-02T15:04:05Z")
+			}
+			k.At = t
+		}
 		if k.File == "" || k.Golden == "" {
 			c.say(n, "missing-key", "a case needs file and golden", "")
 			continue

@@ -29,9 +29,9 @@ type file struct {
 var (
 	fileKeys    = []string{"source", "ocsf", "products", "accepts", "split", "include", "zone", "uid", "time", "drop", "hash", "tables", "events", "cases"}
 	productKeys = []string{"vendor_name", "name", "version", "feature", "uid"}
-	entryKeys   = []string{"when", "product", "class", "activity", "set", "each"}
+	entryKeys   = []string{"when", "product", "class", "activity", "unknown", "set", "each"}
 	eachKeys    = []string{"path", "in", "as", "when", "set"}
-	caseKeys    = []string{"file", "golden"}
+	caseKeys    = []string{"file", "golden", "at"}
 )
 
 // shared says whether the file only lends its tables.

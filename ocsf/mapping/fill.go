@@ -111,8 +111,30 @@ func (c *compiler) pathProblem(n *yaml.Node, err error) {
 	suggestion := ""
 	if p.Near != "" {
 		suggestion = fmt.Sprintf("did you mean %q?", p.Near)
+	} else if deeper := c.deeper(p.Name); deeper != "" && p.Path == p.Name {
+		suggestion = fmt.Sprintf("did you mean %q?", deeper)
 	}
 	c.say(n, "unknown-attribute", p.Path+": "+p.Reason, suggestion)
+}
+
+// deeper finds the attribute of an object that a flat name may mean, as src_ip
+// means src_endpoint.ip.
+func (c *compiler) deeper(name string) string {
+	first, rest, ok := strings.Cut(name, "_")
+	if !ok {
+		return ""
+	}
+	for _, a := range c.layout.Object.Attrs {
+		if a.Object == nil || a.Array || !strings.HasPrefix(a.Name, first) {
+			continue
+		}
+		for _, b := range a.Object.Attrs {
+			if b.Name == rest {
+				return a.Name + "." + b.Name
+			}
+		}
+	}
+	return ""
 }
 
 // attribute compiles what one attribute is set to.
@@ -223,9 +245,9 @@ func (c *compiler) fill(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			r.usePending(int32(t.slot))
 		} else if !v.Empty() { // "" and [] are how a file says nothing
 			s, _ := v.Scalar()
-			r.stats.unconverted(t, s)
+			r.tally.lose(t, s)
 		} else if !v.Has() && x.Op == expr.OpCall && len(r.pending) > 0 { // a time that is none
-			r.stats.unconverted(t, r.doc.Literal(r.pending[0]))
+			r.tally.lose(t, r.doc.Literal(r.pending[0]))
 		}
 	}
 }
@@ -281,7 +303,7 @@ func (c *compiler) plain(t *target, x *expr.RawExpr) filler {
 			t.putNode(r, slots, v.Node)
 		} else if !t.put(r, slots, &v) {
 			s, _ := v.Scalar()
-			r.stats.unconverted(t, s)
+			r.tally.lose(t, s)
 		}
 	}
 }
@@ -338,7 +360,7 @@ func (t *target) putNode(r *run, slots []ocsf.Value, i int32) {
 			return
 		}
 	}
-	r.stats.unconverted(t, s)
+	r.tally.lose(t, s)
 }
 
 // lookup compiles tables.name[key]: what is in the table is converted while
@@ -371,7 +393,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 			v, ok = folded[strings.ToLower(s)]
 		}
 		if !ok {
-			r.stats.notInTable(x.Table.Name)
+			r.tally.notInTable = append(r.tally.notInTable, x.Table.Name)
 			return
 		}
 		slots[t.slot] = v[0]
@@ -468,7 +490,11 @@ func (c *compiler) fits(t *target, n *yaml.Node, x *expr.RawExpr) bool {
 	}
 	if !ok {
 		names := map[expr.RawKind]string{expr.RawBool: "true or false", expr.RawTime: "a time", expr.RawInt: "a number", expr.RawFloat: "a number", expr.RawList: "a list"}
-		c.say(n, "wrong-type", fmt.Sprintf("%s cannot be %s", t.path, names[x.Type]), typeName(t.attr))
+		suggestion := typeName(t.attr)
+		if x.Type == expr.RawBool && t.enum != nil && len(t.enum.enum.Items) > 2 {
+			suggestion = fmt.Sprintf("say which: … ? %q : %q", t.enum.enum.Items[1].Caption, t.enum.enum.Items[2].Caption)
+		}
+		c.say(n, "wrong-type", fmt.Sprintf("%s cannot be %s", t.path, names[x.Type]), suggestion)
 	}
 	return ok
 }

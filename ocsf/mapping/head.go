@@ -186,14 +186,24 @@ func (r *run) split(body []byte) ([][]byte, error) {
 		return [][]byte{body}, nil
 	}
 	var out [][]byte
-	forEach(&v, func(e expr.RawValue) {
-		if e.Kind == expr.RawNode && e.Doc == r.doc {
-			out = append(out, r.doc.Bytes(e.Node))
-		} else {
-			out = append(out, e.AppendJSON(nil))
+	if d := v.Doc; v.Kind == expr.RawNode && d.Nodes[v.Node].Kind == rawjson.Array {
+		// A null among them is no event, but it is not nothing.
+		for k, end := v.Node+1, d.Nodes[v.Node].Next; k < end; k = d.Nodes[k].Next {
+			out = append(out, elementBytes(r, expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}))
 		}
-	})
+		return out, nil
+	}
+	forEach(&v, func(e expr.RawValue) { out = append(out, elementBytes(r, e)) })
 	return out, nil
+}
+
+// elementBytes are the bytes of an event: those of the delivery where it lies
+// in it.
+func elementBytes(r *run, e expr.RawValue) []byte {
+	if e.Kind == expr.RawNode && e.Doc == r.doc {
+		return r.doc.Bytes(e.Node)
+	}
+	return e.AppendJSON(nil)
 }
 
 func (h *Head) event(r *run, body []byte) (HeadEvent, error) {

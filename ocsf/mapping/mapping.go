@@ -74,7 +74,9 @@ type Mapping struct {
 // are relative to the mapping file.
 type Case struct {
 	File, Golden string
-	Line         int
+	// At is when the input arrived.
+	At   time.Time
+	Line int
 }
 
 // A Dead says why an event became no OCSF event: it goes to the dead letters.

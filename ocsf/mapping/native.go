@@ -335,7 +335,7 @@ func (r *run) graftValue(t *target, k int32, slots []ocsf.Value) {
 		slots[t.slot] = ocsf.IntValue(99)
 		fallthrough
 	default:
-		r.stats.unconverted(t, s)
+		r.tally.lose(t, s)
 	}
 }
 

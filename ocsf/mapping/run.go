@@ -28,6 +28,7 @@ type run struct {
 	vars  *expr.RawVars
 	out   *ocsf.Event
 	stats *Stats
+	tally tally
 
 	gaps     int     // elements that lists were to have and that were absent
 	pending  []int32 // nodes that the value at hand was made of
@@ -153,9 +154,11 @@ func (r *run) close(e *entry) {
 			slots[b.activityName] = code
 		}
 	}
+	unknown := e.lastResort || e.unknown != nil && e.unknown(r) == yes
 	r.unmapped()
 	ocsf.Finish(r.out)
-	r.stats.count(e, r.out)
+	r.stats.take(&r.tally)
+	r.stats.count(e, r.out, unknown)
 }
 
 // fill makes the event of an entry. The error says what the class requires
@@ -165,6 +168,7 @@ func (r *run) fill(e *entry, ev *nagare.Event) error {
 		r.doc.Forget()
 	}
 	r.uses = r.uses[:0]
+	r.tally.reset()
 	r.out.ResetTo(e.fields)
 	slots := r.out.Slots
 	for i := range e.constants {
@@ -218,7 +222,7 @@ func (r *run) base(e *entry, ev *nagare.Event, slots []ocsf.Value) {
 		suspect = true
 	}
 	if suspect {
-		r.stats.TimeSuspect++
+		r.tally.suspect = true
 		list := slots[b.labels].List()
 		if list == nil {
 			list = r.out.NewList(nil)

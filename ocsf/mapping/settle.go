@@ -189,7 +189,7 @@ func groupName(x *object, g []need) string {
 
 // drop empties the slots of an object and gives its fields back to unmapped.
 func (r *run) drop(x *object, slots []ocsf.Value, from int) {
-	r.stats.Dropped++
+	r.tally.dropped++
 	for _, s := range x.slots {
 		slots[s] = ocsf.Value{}
 	}

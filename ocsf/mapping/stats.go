@@ -63,9 +63,10 @@ func (s *Stats) dead(reason string, err error) error {
 	return &Dead{Reason: reason, Err: err}
 }
 
-func (s *Stats) count(e *entry, out *ocsf.Event) {
+// count counts an event; unknown says that the file does not know its type.
+func (s *Stats) count(e *entry, out *ocsf.Event, unknown bool) {
 	s.Classes[e.layout.Class.Name]++
-	if !e.lastResort {
+	if !unknown {
 		return
 	}
 	s.LastResort++
@@ -82,17 +83,41 @@ func (s *Stats) count(e *entry, out *ocsf.Event) {
 // Nameless is the name in Stats.Unknown of events whose type is not known.
 const Nameless = "(no name)"
 
-func (s *Stats) unconverted(t *target, text string) {
-	if t.isTime() && never(text) {
-		return // that is how some say that there is none
-	}
-	s.Unconverted++
-	s.ByAttribute.Add(t.full, 1)
+// A tally is what is counted while an entry is tried: it counts only for the
+// entry that takes the event.
+type tally struct {
+	unconverted []*target
+	notInTable  []string
+	dropped     int64
+	suspect     bool
 }
 
-func (s *Stats) notInTable(table string) {
-	s.NotInTable++
-	s.ByTable.Add(table, 1)
+func (t *tally) reset() {
+	t.unconverted, t.notInTable, t.dropped, t.suspect = t.unconverted[:0], t.notInTable[:0], 0, false
+}
+
+// lose notes that a value did not fit its attribute.
+func (t *tally) lose(of *target, text string) {
+	if of.isTime() && never(text) {
+		return // that is how some say that there is none
+	}
+	t.unconverted = append(t.unconverted, of)
+}
+
+// take adds the counts of the entry that took an event.
+func (s *Stats) take(t *tally) {
+	for _, of := range t.unconverted {
+		s.Unconverted++
+		s.ByAttribute.Add(of.full, 1)
+	}
+	for _, table := range t.notInTable {
+		s.NotInTable++
+		s.ByTable.Add(table, 1)
+	}
+	s.Dropped += t.dropped
+	if t.suspect {
+		s.TimeSuspect++
+	}
 }
 
 // Add adds other's counts.
