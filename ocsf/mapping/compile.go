@@ -315,7 +315,7 @@ func (c *compiler) entries() {
 			c.say(n, "unreachable", "an entry above has no when, so this one is never reached", "move it up, or give that one a when")
 		}
 		if e := c.entry(n, fields); e != nil {
-			e.lastResort = e.when == nil && i == len(nodes)-1
+			e.lastResort = e.when == nil && i == len(nodes)-1 && e.unknown == nil
 			c.m.entries = append(c.m.entries, e)
 		}
 		if w := fields["when"]; w == nil || w.Value == "true" {
