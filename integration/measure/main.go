@@ -1,6 +1,7 @@
 // Command measure takes the figures of docs/measured.md that need the whole
 // program: how many events a second nagare send brings into the lake, and how
-// long an event takes from intake to its alert at a steady rate.
+// long an event takes from intake to its alert at a steady rate. With -frames it
+// prints instead how well events of each source are compressed on the stream.
 package main
 
 import (
@@ -27,7 +28,15 @@ func main() {
 	events := flag.Int("events", 50_000, "events of the throughput run")
 	rate := flag.Int("rate", 500, "events a second of the latency run")
 	seconds := flag.Int("seconds", 20, "length of the latency run")
+	samples := flag.String("frames", "", "a folder of folders of sample events, as ../shared/data: measure only how they are compressed on the stream")
 	flag.Parse()
+	if *samples != "" {
+		if err := frames(*binary, *samples); err != nil {
+			fmt.Fprintln(os.Stderr, "measure:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*binary, *events, *rate, *seconds); err != nil {
 		fmt.Fprintln(os.Stderr, "measure:", err)
 		os.Exit(1)
