@@ -49,17 +49,28 @@ func TestRunReadsEmptyPages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1, kinesisd.Config{})
 	var pages atomic.Int32
+	pages.Store(100)
 	r.cfg.HTTPClient = answering{func(action, body string) string {
-		if n := pages.Add(1); action == "GetRecords" && n < 8 {
+		if action != "GetRecords" {
+			return ""
+		}
+		if n := pages.Add(1); n < 8 {
 			return fmt.Sprintf(`{"Records":[],"MillisBehindLatest":%d,"NextShardIterator":%s`, 100_000-n*1000, body[strings.Index(body, `"ShardIterator":`)+len(`"ShardIterator":`):])
 		}
 		return ""
 	}}
-	r.put("e0")
 	var s sink
+	stop := r.start(Config{Sole: true}, &s)
+	r.put("e0")
+	eventually(t, "the first event is here", s.has(1))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	pages.Store(0)
+	r.put("e1")
 	mon := &Monitor{}
-	r.start(Config{Monitor: mon, silence: 50 * time.Millisecond}, &s)
-	eventually(t, "the event behind them is here", s.has(1))
+	r.start(Config{Sole: true, Monitor: mon, silence: 50 * time.Millisecond}, &s)
+	eventually(t, "the event behind them is here", s.has(2))
 	if h := mon.Health(); h.Counts.Gaps != 0 || h.Counts.LeasesTaken != 1 {
 		t.Errorf("%d gaps, %d sessions; want 0, 1", h.Counts.Gaps, h.Counts.LeasesTaken)
 	}

@@ -41,7 +41,7 @@ func main() {
 		}
 	default:
 		for i, g := range guards {
-			if !strings.HasPrefix(g.number, *only) || g.without == "" {
+			if !strings.HasPrefix(g.number, *only) {
 				continue
 			}
 			began := time.Now()

@@ -29,17 +29,7 @@ type ServeOptions struct {
 // Serve runs the chosen parts of the pipeline on configured services until ctx
 // is over, then drains them. Any number of processes may share a stream.
 func Serve(ctx context.Context, o Options, s ServeOptions) error {
-	c, err := loadCore(o, selection{})
-	if err != nil {
-		return err
-	}
-	if err := c.err(); err != nil {
-		return err
-	}
-	for _, p := range c.problems {
-		o.Log.Warn(p.String())
-	}
-	p := &pipeline{core: c, opts: o, plan: plan{
+	p := &pipeline{opts: o, plan: plan{
 		listen: s.Listen, admin: s.Admin, flush: s.Flush, out: s.Out, lease: s.Lease, compactPolls: true,
 	}}
 	if err := p.roles(s.Roles); err != nil {
@@ -51,6 +41,17 @@ func Serve(ctx context.Context, o Options, s ServeOptions) error {
 	if s.Lease < time.Second || s.Lease > 10*time.Minute {
 		return usagef("--lease %s: use 1s to 10m", s.Lease)
 	}
+	c, err := loadCore(o, selection{})
+	if err != nil {
+		return err
+	}
+	if err := c.err(); err != nil {
+		return err
+	}
+	for _, p := range c.problems {
+		o.Log.Warn(p.String())
+	}
+	p.core = c
 	if p.ingest {
 		if err := c.checkAuth(); err != nil {
 			return err
