@@ -43,10 +43,15 @@ func RunArchive(ctx context.Context, cfg Config, a Archived) (complete bool, err
 	}}
 	cfg.Monitor.name(cfg.App, name)
 	defer cfg.Monitor.set(false, "stopped")
-	if _, err := pinStart(ctx, r.leases, cfg.Start, a.Stream()); err != nil {
+	if _, err := pinStart(ctx, r.leases, cfg.Start, a.Stream()); ctx.Err() != nil {
+		return false, nil
+	} else if err != nil {
 		return false, fmt.Errorf("replay the archive of %s as %s: %w", a.Stream(), cfg.App, err)
 	}
 	shards, err := a.Shards(ctx)
+	if ctx.Err() != nil {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("replay the archive of %s: %w", a.Stream(), err)
 	}

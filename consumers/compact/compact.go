@@ -12,9 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -80,37 +78,6 @@ type Stats struct {
 	// Invalid events lack something that OCSF asks for, or have a value that
 	// it does not know. They are in the lake all the same.
 	Invalid atomic.Int64
-
-	mu   sync.Mutex
-	dead map[DeadKind]int64
-}
-
-// A DeadKind is what dead letters are counted by.
-type DeadKind struct{ Source, Reason string }
-
-// Dead returns how many dead letters were committed, by source and reason.
-func (s *Stats) Dead() map[DeadKind]int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.dead)
-}
-
-// maxKinds bounds what is counted apart: sources and reasons come with events.
-const maxKinds = 1000
-
-func (s *Stats) addDead(letters []lake.DeadLetter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dead == nil {
-		s.dead = map[DeadKind]int64{}
-	}
-	for i := range letters {
-		k := DeadKind{letters[i].Source, letters[i].Reason}
-		if _, ok := s.dead[k]; !ok && len(s.dead) >= maxKinds {
-			k = DeadKind{"other", "other"}
-		}
-		s.dead[k]++
-	}
 }
 
 // maxPartitions is how many files a commit may have before a flush is asked
@@ -290,7 +257,6 @@ func (s *stage) Flush(ctx context.Context, to nagare.Position, end bool) error {
 		var moved *lake.MovedError
 		switch {
 		case err == nil:
-			s.cfg.Stats.addDead(b.Dead)
 			s.trim(b.To.Seq)
 			return nil
 		case !errors.As(err, &moved):

@@ -225,7 +225,7 @@ func TestStage(t *testing.T) {
 	}, r.dead()); d != "" {
 		t.Errorf("dead letters (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(map[DeadKind]int64{{"test", "not-an-event"}: 1, {"test", "bad-frame"}: 1, {"test", "unmapped"}: 1, {"test", "panic"}: 1}, r.cfg.Stats.Dead()); d != "" {
+	if d := cmp.Diff(map[lake.DeadKind]int64{{Source: "test", Reason: "not-an-event"}: 1, {Source: "test", Reason: "bad-frame"}: 1, {Source: "test", Reason: "unmapped"}: 1, {Source: "test", Reason: "panic"}: 1}, r.cfg.Stats.Lake.DeadKinds()); d != "" {
 		t.Errorf("counted (-want +got):\n%s", d)
 	}
 	r.process(s, record(4, "login")) // never flushed: lost with the worker

@@ -48,7 +48,7 @@ func TestDowngrade(t *testing.T) {
 	s, _ := r.open()
 	r.process(s, record(1, "a", "preauth", "seconds", "other"))
 	r.flush(s, 1, false)
-	if got := r.cfg.Stats.Dead()[DeadKind{"test", invalid}]; got != 1 {
+	if got := r.cfg.Stats.Lake.DeadKinds()[lake.DeadKind{Source: "test", Reason: invalid}]; got != 1 {
 		t.Errorf("%d invalid dead letters, want the one with a time in seconds", got)
 	}
 	entries, err := r.cfg.Lake.List(t.Context(), "ext/", "", 10)

@@ -123,7 +123,7 @@ func (deadCollector) Describe(ch chan<- *prometheus.Desc) { ch <- deadDesc }
 
 // Collect implements prometheus.Collector.
 func (c deadCollector) Collect(ch chan<- prometheus.Metric) {
-	for k, n := range c.stats.Dead() {
+	for k, n := range c.stats.Lake.DeadKinds() {
 		ch <- prometheus.MustNewConstMetric(deadDesc, prometheus.CounterValue, float64(n), strings.ToValidUTF8(k.Source, "?"), strings.ToValidUTF8(k.Reason, "?"))
 	}
 }

@@ -182,7 +182,7 @@ func (w *replay) streamIDs(ctx context.Context) ([]string, error) {
 type dryCounts struct {
 	mu      sync.Mutex
 	classes map[string]int64
-	dead    map[compact.DeadKind]int64
+	dead    map[lake.DeadKind]int64
 }
 
 // print lists the rows by class, then the dead letters by source and reason.
@@ -199,7 +199,7 @@ func (d *dryCounts) print(out io.Writer, format string) error {
 	for _, c := range slices.Sorted(maps.Keys(d.classes)) {
 		l.add(line{Class: c, Events: d.classes[c]}, c, "", "", fmt.Sprint(d.classes[c]))
 	}
-	kinds := slices.SortedFunc(maps.Keys(d.dead), func(a, b compact.DeadKind) int {
+	kinds := slices.SortedFunc(maps.Keys(d.dead), func(a, b lake.DeadKind) int {
 		return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Source, b.Source))
 	})
 	for _, k := range kinds {
@@ -228,10 +228,10 @@ func (s *dryStage) Process(_ context.Context, events []nagare.Event) error {
 		class, reason := s.one(&events[i])
 		s.counts.mu.Lock()
 		if s.counts.classes == nil {
-			s.counts.classes, s.counts.dead = map[string]int64{}, map[compact.DeadKind]int64{}
+			s.counts.classes, s.counts.dead = map[string]int64{}, map[lake.DeadKind]int64{}
 		}
 		if reason != "" {
-			s.counts.dead[compact.DeadKind{Source: events[i].Source, Reason: reason}]++
+			s.counts.dead[lake.DeadKind{Source: events[i].Source, Reason: reason}]++
 		} else {
 			s.counts.classes[class]++
 		}

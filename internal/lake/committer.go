@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +83,27 @@ type Stats struct {
 	// MissingIDs counts commits whose ids are gone from the stage: repeats of
 	// their events are not found.
 	MissingIDs atomic.Int64
+
+	mu    sync.Mutex
+	kinds map[DeadKind]int64
+}
+
+// DeadKinds returns how many dead letters were committed, by source and reason.
+func (s *Stats) DeadKinds() map[DeadKind]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.kinds)
+}
+
+func (s *Stats) addDead(counts []DeadCount) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kinds == nil {
+		s.kinds = map[DeadKind]int64{}
+	}
+	for _, c := range counts {
+		countKind(s.kinds, c.DeadKind, c.N)
+	}
 }
 
 // A Committer brings the events of one shard into the lake, by the protocol in

@@ -2,12 +2,14 @@ package lake
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,9 +82,51 @@ func NewDeadLetter(ev *nagare.Event, reason, text string) DeadLetter {
 	return d
 }
 
+// A DeadKind is what dead letters are counted by.
+type DeadKind struct {
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+}
+
+// A DeadCount is how many dead letters there are of a kind.
+type DeadCount struct {
+	DeadKind
+	N int64 `json:"n"`
+}
+
+// maxKinds bounds the kinds that are counted apart: sources and reasons come
+// with events.
+const maxKinds = 1000
+
+var otherKind = DeadKind{"other", "other"}
+
+// countKind adds to the count of a kind, or of all others when there are many.
+func countKind(counts map[DeadKind]int64, k DeadKind, n int64) {
+	if _, ok := counts[k]; !ok && len(counts) >= maxKinds {
+		k = otherKind
+	}
+	counts[k] += n
+}
+
+// kinds counts dead letters, in order of source and reason.
+func kinds(dead []DeadLetter) []DeadCount {
+	counts := map[DeadKind]int64{}
+	for i := range dead {
+		countKind(counts, DeadKind{dead[i].Source, dead[i].Reason}, 1)
+	}
+	var out []DeadCount
+	for k, n := range counts {
+		out = append(out, DeadCount{k, n})
+	}
+	slices.SortFunc(out, func(a, b DeadCount) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Reason, b.Reason))
+	})
+	return out
+}
+
 // deadLetters stages the dead letters of the batch: JSON lines, compressed.
 func (s *stager) deadLetters() error {
-	s.m.Counts.Dead = int64(len(s.dead))
+	s.m.Counts.Dead, s.m.Dead = int64(len(s.dead)), kinds(s.dead)
 	if len(s.dead) == 0 {
 		return nil
 	}

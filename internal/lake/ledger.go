@@ -72,6 +72,8 @@ type Manifest struct {
 	// Entries are the objects to publish.
 	Entries []Entry `json:"entries"`
 	Counts  Counts  `json:"counts"`
+	// Dead counts the dead letters by source and reason.
+	Dead []DeadCount `json:"dead,omitempty"`
 }
 
 // A Ref names the manifest of a commit.

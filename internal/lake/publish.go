@@ -37,6 +37,7 @@ func (c *Committer) publish(ctx context.Context) error {
 	st.Commits.Add(1)
 	st.Rows.Add(m.Counts.Rows)
 	st.Dead.Add(m.Counts.Dead)
+	st.addDead(m.Dead)
 	st.Repeats.Add(m.Counts.Repeats)
 	st.Cut.Add(m.Counts.Cut)
 	c.cfg.Log.Info("commit published", "shard", m.Shard, "n", m.N, "seq", m.To, "objects", len(m.Entries),
