@@ -198,13 +198,8 @@ func (r *mapRun) run(ctx context.Context) error {
 	defer closeFile()
 	r.sources, r.sniffer = map[string]bool{}, r.core.mappings.Head(mapping.Options{})
 	source := r.opts.Source
-	if source == "" { // what is not JSON is told by its name
-		switch strings.ToLower(filepath.Ext(r.file)) {
-		case ".eml":
-			source = "mail"
-		case ".csv":
-			source, r.guessed = "directory", true
-		}
+	if source == "" {
+		source, r.guessed, in = sniff(r.file, in)
 	}
 	limits := r.core.config.Limits
 	intake := producers.NewIntake(producers.Config{
