@@ -181,7 +181,7 @@ func (d *redrive) choose(ctx context.Context) error {
 		if d.Again || marked[markKey(l)].Done.IsZero() {
 			left--
 		}
-		return left != 0, nil
+		return d.Limit <= 0 || left > 0, nil
 	})
 	if err != nil || len(d.chosen) == 0 {
 		return err
