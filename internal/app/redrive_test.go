@@ -67,14 +67,15 @@ var errCall = errors.New("the call failed")
 func (c *calls) do(op string, call func() error) error {
 	c.n++
 	mine := c.n == c.fail
-	if mine {
-		c.op = op
-	}
 	if mine && !c.after {
+		c.op = op
 		return errCall
 	}
 	err := call()
-	if mine && err == nil {
+	if mine && errors.Is(err, coord.ErrNotFound) {
+		c.fail++ // that call has nothing to lose: the next one
+	} else if mine && err == nil {
+		c.op = op
 		return errCall
 	}
 	return err
