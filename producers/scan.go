@@ -9,6 +9,7 @@ import (
 var (
 	errMore    = errors.New("the text ends inside a value")
 	errTooDeep = errors.New("nested too deep")
+	errNoValue = errors.New("no value begins here")
 )
 
 // scanValue returns the end of the JSON value that starts at b[0], checking

@@ -42,6 +42,7 @@ type splitter struct {
 	needComma bool
 	sawList   bool // there was a list, so that no value at all is not "empty"
 	lines     bool // every value so far had a line to itself
+	ownLine   int  // so many of them had
 }
 
 const (
@@ -151,6 +152,9 @@ func (s *splitter) value(c byte) piece {
 			return s.bad(n, ReasonTooLarge, fmt.Sprintf("%d bytes", n))
 		}
 		alone := s.alone(n)
+		if alone {
+			s.ownLine++
+		}
 		s.lines = alone && (s.lines || s.number == 0)
 		s.needComma = true
 		switch {
@@ -296,24 +300,49 @@ func (s *splitter) damagedLine() (int, bool) {
 	if lines {
 		return end, true
 	}
-	for {
-		next := skipSpace(s.buf[s.pos:], end)
+	// Where values had lines to themselves before, any later line will do:
+	// several in a row may be damaged.
+	for next, looked := end, 0; ; looked++ {
+		next = skipSpace(s.buf[s.pos:], next)
 		n, err := 0, errMore
 		if s.pos+next < len(s.buf) {
-			if s.buf[s.pos+next] != '{' {
-				return 0, false
+			if s.buf[s.pos+next] == '{' {
+				n, err = scanValue(s.buf[s.pos+next:], s.depth)
+				if errors.Is(err, errTooDeep) { // lost, but it shows where lines begin
+					n, err = scanValue(s.buf[s.pos+next:], s.limit)
+				}
+			} else {
+				err = errNoValue
 			}
-			n, err = scanValue(s.buf[s.pos+next:], s.depth)
 		}
 		if err == nil {
-			if c, ok := s.after(next+n, ", \t\r]"); ok && c != '\n' {
+			if c, ok := s.after(next+n, ", \t\r]"); !ok || c == '\n' {
+				s.needComma = false
+				s.lines = !s.inList
+				return end, true
+			}
+			err = errNoValue
+		}
+		if err == errMore {
+			if len(s.buf)-s.pos > s.limit || !s.fill() {
 				return 0, false
 			}
-			s.needComma = false
-			s.lines = !s.inList
-			return end, true
+			continue
 		}
-		if err != errMore || len(s.buf)-s.pos > s.limit || !s.fill() {
+		if s.ownLine == 0 || looked >= maxDead {
+			return 0, false
+		}
+		for {
+			i := bytes.IndexByte(s.buf[s.pos+next:], '\n')
+			if i >= 0 {
+				next += i + 1
+				break
+			}
+			if next = len(s.buf) - s.pos; next > repairBytes || !s.fill() {
+				return 0, false
+			}
+		}
+		if next > repairBytes {
 			return 0, false
 		}
 	}

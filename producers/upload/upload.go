@@ -55,9 +55,12 @@ func read(_ context.Context, in producers.Input, emit func(producers.Item) error
 		return &producers.Refusal{Reason: producers.ReasonBadRow, Err: fmt.Errorf("header: %w", err)}
 	}
 	keys := keysOf(header)
-	for {
+	for rows := 0; ; rows++ {
 		fields, raw, err := r.row()
 		if errors.Is(err, errEnd) {
+			if rows == 0 && !isHeader(header) {
+				return emit(producers.Item{Body: in.Body, Reason: producers.ReasonBadRow, Error: "one line that is no header, and no row"})
+			}
 			return nil
 		}
 		if err == nil && len(fields) == 1 && fields[0] == "" && len(keys) > 1 {
@@ -76,6 +79,17 @@ func read(_ context.Context, in producers.Input, emit func(producers.Item) error
 			return err
 		}
 	}
+}
+
+// isHeader says whether the only line of a file is the header of an empty list:
+// several names, without control characters.
+func isHeader(fields []string) bool {
+	for _, f := range fields {
+		if strings.ContainsFunc(f, func(r rune) bool { return r < ' ' && r != '\t' }) {
+			return false
+		}
+	}
+	return len(fields) > 1
 }
 
 func blank(fields []string) bool {

@@ -185,3 +185,21 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestNoRows holds that the header of an empty list is no event and no loss, and
+// that one line of anything else is a dead letter.
+func TestNoRows(t *testing.T) {
+	for body, dead := range map[string]int{"user,status\n": 0, "null": 1, "\x00\x00": 1, "\x1e{\"a\":1}": 1, "": 0} {
+		n := 0
+		err := Adapter().Read(t.Context(), producers.Input{Source: "csv", Body: []byte(body)}, func(it producers.Item) error {
+			if it.Reason != producers.ReasonBadRow {
+				t.Errorf("%q: an event %s", body, it.Body)
+			}
+			n++
+			return nil
+		})
+		if err != nil || n != dead {
+			t.Errorf("%q: %d dead letters, want %d; %v", body, n, dead, err)
+		}
+	}
+}
