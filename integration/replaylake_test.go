@@ -482,3 +482,107 @@ func get(t *testing.T, url string) []byte {
 	}
 	return body
 }
+
+// TestReplayDocs runs the commands of docs/replay.md, one after the other.
+func TestReplayDocs(t *testing.T) {
+	binary := build(t)
+	text, err := os.ReadFile("../docs/replay.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(text), "```sh\n")
+	block, _, end := strings.Cut(block, "\n```")
+	if !ok || !end {
+		t.Fatal("docs/replay.md has no block of commands")
+	}
+	dir := t.TempDir()
+	in, err := os.ReadFile(signIns(t, "s", 20, time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sign-ins.jsonl"), in, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(block) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "nagare" {
+			t.Fatalf("%q is no command", line)
+		}
+		cmd := exec.Command(binary, words[1:]...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", line, err, out)
+		}
+		n++
+	}
+	if n < 10 {
+		t.Errorf("only %d commands", n)
+	}
+}
+
+// TestCheckpoints lists how far applications are, keeps that, and sets it back
+// where that is safe.
+func TestCheckpoints(t *testing.T) {
+	type line struct {
+		App, Stream, Shard, State, Position, Owner, Ledger string
+		Records                                            int     `json:"lag_records"`
+		Lag                                                float64 `json:"lag_seconds"`
+	}
+	dir, binary := t.TempDir(), build(t)
+	p := up(t, binary, dir)
+	list := func(args ...string) map[string]line {
+		got := map[string]line{}
+		for _, l := range lines[line](t, command(t, binary, append([]string{"--data", dir, "checkpoints", "list", "--format", "json"}, args...)...)) {
+			got[l.App+" "+l.Stream] = l
+		}
+		return got
+	}
+	send := func(prefix string) {
+		command(t, binary, "--data", dir, "send", "--source", "okta", signIns(t, prefix, 20, time.Now()))
+	}
+	send("a")
+	await(t, 30*time.Second, "all to be read", func() bool {
+		got := list()
+		live, compact := got["live nagare"], got["compact nagare"]
+		return live.Position != "" && live.Records == 0 && compact.Position == live.Position && compact.Ledger == live.Position && live.State == "reading" && live.Owner != ""
+	})
+	if code, _, stderr := run(binary, "--data", dir, "checkpoints", "set", "--app", "live", "--to", "TRIM_HORIZON"); code != 2 || !bytes.Contains(stderr, []byte("running")) {
+		t.Errorf("set while it runs: exit %d, %s", code, stderr)
+	}
+	command(t, binary, "--data", dir, "checkpoints", "save", "first")
+	if code, _, _ := run(binary, "--data", dir, "checkpoints", "save", "first"); code != 2 {
+		t.Errorf("the same name: exit %d, want 2", code)
+	}
+	p.stop()
+	send("b") // nobody reads it
+	got := list()
+	if l := got["live nagare"]; l.Records == 0 || l.Lag <= 0 || l.State != "idle" {
+		t.Errorf("live lags by nothing: %+v", l)
+	}
+	for to, want := range map[string]int{"TRIM_HORIZON": 2, "-1h": 2, "app:live": 0, "archive:-1h": 2, "checkpoint:nothing": 2} {
+		if code, _, stderr := run(binary, "--data", dir, "checkpoints", "set", "--app", "compact", "--to", to); code != want {
+			t.Errorf("compact to %s: exit %d, want %d: %s", to, code, want, stderr)
+		}
+	}
+	command(t, binary, "--data", dir, "checkpoints", "set", "--app", "live", "--to", "TRIM_HORIZON")
+	if l := list("--app", "live")["live nagare"]; l.Position != "" || l.Records <= got["live nagare"].Records {
+		t.Errorf("live was not set back: %+v", l)
+	}
+	command(t, binary, "--data", dir, "checkpoints", "set", "--app", "live", "--to", "checkpoint:first")
+	if l := list("--app", "live")["live nagare"]; l.Position != got["live nagare"].Position || l.Records != got["live nagare"].Records {
+		t.Errorf("live is not where it was: %+v", l)
+	}
+	p = up(t, binary, dir)
+	await(t, 30*time.Second, "live to catch up", func() bool { return list()["live nagare"].Records == 0 })
+	p.stop()
+	rows := countByUID(t, binary, dir)
+	if len(rows) != 40 {
+		t.Errorf("%d rows, want 40", len(rows))
+	}
+	for uid, n := range rows {
+		if n != 1 {
+			t.Errorf("%s is in the lake %d times", uid, n)
+		}
+	}
+}

@@ -266,6 +266,12 @@ func (w *replay) read(ctx context.Context, base consumers.Config) (seen reading,
 		group.Go(func() error { return consumers.Run(together, cfg) })
 	}
 	err = group.Wait()
+	for _, cfg := range runs {
+		// Met while reading: a slow replay, or one of a place just trimmed.
+		if n := cfg.Monitor.Health().Counts.Gaps; n > 0 && err == nil {
+			err = w.gaps(ctx, []consumers.Gap{{Stream: cfg.Stream, From: w.kept.Begun, Why: fmt.Sprintf("the stream had trimmed what was to be read next, %d times: see the log", n)}})
+		}
+	}
 	return seen, err == nil && ctx.Err() == nil, err
 }
 
