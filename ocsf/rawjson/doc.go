@@ -238,7 +238,9 @@ func (d *Doc) value(i int, self, path int32, depth int) int {
 		n.Start, n.End, n.Kind, n.Next = uint32(start), uint32(i), kind, int32(len(d.Nodes))
 		n.flags |= flags
 		if n.Parent >= 0 {
-			d.Nodes[n.Parent].flags |= flags & (high | surrogate | spaced)
+			// Of the node, not of this value's own bytes alone: what is below its
+			// members counts for everything above it.
+			d.Nodes[n.Parent].flags |= n.flags & (high | surrogate | spaced)
 		}
 	}
 	return i

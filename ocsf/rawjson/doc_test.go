@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -294,4 +295,48 @@ func random(r *rand.Rand, depth int) string {
 		return "true"
 	}
 	return fmt.Sprint(r.IntN(1000))
+}
+
+// What JSON gives is valid UTF-8, compact and means the same, however deep the
+// bytes lie that are not UTF-8, alone surrogates or white space.
+func TestJSONOfDeepNodes(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, bad := range []string{"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xe3\x81", `\ud800`, ""} {
+		for _, space := range []string{"", " ", "\n"} {
+			for range 200 {
+				var where string
+				text := fmt.Sprintf("%s\"a%s\"", space, bad)
+				for range 1 + r.IntN(5) {
+					switch r.IntN(4) {
+					case 0:
+						text = "[1," + text + "]"
+					case 1:
+						text = `{"k":` + text + `,"z":0}`
+					case 2:
+						text = fmt.Sprintf(`{"k%s":%s}`, bad, text)
+					default:
+						text = `[{"x":1},{"y":` + text + `}]`
+					}
+				}
+				where = text
+				d := NewPaths().NewDoc()
+				if err := d.Parse([]byte(text)); err != nil {
+					t.Fatal(err)
+				}
+				for i := range d.Nodes {
+					got := d.JSON(int32(i))
+					if !utf8.ValidString(got) || !json.Valid([]byte(got)) {
+						t.Fatalf("%q: node %d is %q", where, i, got)
+					}
+					if strings.ContainsAny(got, " \n") {
+						t.Fatalf("%q: node %d is not compact: %q", where, i, got)
+					}
+					var lone any
+					if bad != "" && bad[0] == '\\' && json.Unmarshal([]byte(got), &lone) == nil && strings.Contains(got, `\ud800`) {
+						t.Fatalf("%q: node %d has half a character: %q", where, i, got)
+					}
+				}
+			}
+		}
+	}
 }
