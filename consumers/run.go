@@ -173,6 +173,10 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
+// Retryable says whether a call of the stream or the store that failed may
+// succeed later by itself.
+func Retryable(err error) bool { return retryable(err) }
+
 // retryable says whether what failed may succeed later by itself.
 func retryable(err error) bool {
 	if errors.As(err, &permanent{}) {

@@ -323,6 +323,10 @@ func (s *session) checkpoint(ctx context.Context, to nagare.Position, end bool) 
 		s.run.log.Debug("checkpoint not moved back", "shard", s.shard.ID, "seq", seq)
 		return nil
 	}
+	if err == nil && end { // its children wait for this
+		s.run.group.know(s.shard.ID, s.lease.last())
+		s.run.topology.expire()
+	}
 	return err
 }
 
@@ -354,9 +358,6 @@ func (s *session) close() {
 	s.wg.Wait()
 	if err := s.lease.release(ctx); err != nil && !errors.Is(err, errLeaseLost) {
 		s.run.log.Warn("lease not given back", "shard", s.shard.ID, "err", err)
-	}
-	if s.pump != nil && s.pump.ended {
-		s.run.topology.expire()
 	}
 	s.run.cfg.Monitor.remove(s.state)
 	s.run.log.Info("shard closed", "shard", s.shard.ID, "epoch", s.shard.Epoch, "finished", s.pump != nil && s.pump.ended, "clean", clean)

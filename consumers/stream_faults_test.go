@@ -237,10 +237,13 @@ func emptyAfter() func(action, body string) string {
 func TestOldCheckpointIsAGap(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1, kinesisd.Config{})
-	for shard, row := range map[string]leaseRow{"shardId-000000000000": {Checkpoint: "1", Arrived: time.Now().Add(-25 * time.Hour)}} {
-		if _, err := coord.PutJSON(t.Context(), r.store, leasePart("test", streamID(t, r)), shard, row, 0); err != nil {
-			t.Fatal(err)
-		}
+	out, err := r.client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: &r.stream, PartitionKey: aws.String("p"), Data: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := leaseRow{Checkpoint: *out.SequenceNumber, Arrived: time.Now().Add(-25 * time.Hour)}
+	if _, err := coord.PutJSON(t.Context(), r.store, leasePart("test", streamID(t, r)), *out.ShardId, row, 0); err != nil {
+		t.Fatal(err)
 	}
 	var s sink
 	mon := &Monitor{}

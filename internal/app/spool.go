@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"nagare/consumers"
 	"nagare/producers"
 )
 
@@ -73,19 +74,34 @@ func (c *core) spools() bool {
 	return false
 }
 
+// streamTime is how long the streams may be out of reach at the start.
+const streamTime = 30 * time.Second
+
 // startStreams makes the streams. Intake that has a spool does not need them
 // to start: they are then made when they can be, and until then what can be
 // acknowledged without them is.
 func (p *pipeline) startStreams(ctx context.Context, client *kinesis.Client, names []string) (later func(context.Context), err error) {
 	s := p.core.config.Stream
-	wait := ctx
 	patient := p.ingest && !p.live && !p.compact && p.core.spools()
+	patience := streamTime
 	if patient {
-		var cancel context.CancelFunc
-		wait, cancel = context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
+		patience = 5 * time.Second
 	}
-	err = makeStreams(wait, client, names, s.Shards, s.Retention)
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	// A server that is being restarted is no reason to give up.
+	for {
+		began := time.Now()
+		if err = makeStreams(wait, client, names, s.Shards, s.Retention); err == nil || !consumers.Retryable(err) {
+			break
+		}
+		select {
+		case <-time.After(max(0, 500*time.Millisecond-time.Since(began))):
+			continue
+		case <-wait.Done():
+		}
+		break
+	}
 	if err == nil || !patient || ctx.Err() != nil {
 		return func(context.Context) {}, err
 	}
