@@ -275,7 +275,7 @@ func TestSpoolDiskFull(t *testing.T) {
 // the stream, here or after a restart.
 func TestSpoolFailEveryOperation(t *testing.T) {
 	for _, times := range []int{1, 3} {
-		for n := 1; ; n++ {
+		for n := 1; ; n += times {
 			dir := t.TempDir()
 			var mu sync.Mutex
 			count, hits := 0, 0
@@ -405,7 +405,7 @@ func TestSpoolBitFlips(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 60 {
+		for range 40 {
 			to := snapshot(t, dir)
 			data := append([]byte{}, whole...)
 			at := r.IntN(len(data))
