@@ -332,7 +332,12 @@ func (c *compiler) entry(n *yaml.Node, fields map[string]*yaml.Node) *entry {
 			e.when = c.cond(e.whenExpr)
 		}
 	}
-	if u := fields["unknown"]; u != nil {
+	if u := fields["unknown"]; u != nil && u.Value == "other" {
+		e.unknown = func(r *run) tri {
+			b := &e.base
+			return truth(b.activity >= 0 && r.out.Slots[b.activity].Int() == 99)
+		}
+	} else if u != nil {
 		if x := c.condition(u); x != nil {
 			e.unknown = c.cond(x)
 		}

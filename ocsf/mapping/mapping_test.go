@@ -592,7 +592,7 @@ events:
 		}
 	}
 	st := sc.Stats("t")
-	if st.LastResort != 1 || st.Unknown.Map()["brand_new"] != 1 {
+	if st.LastResort != 0 || st.Unknown.Map()["brand_new"] != 1 {
 		t.Errorf("last resort %d, unknown %v", st.LastResort, st.Unknown.Map())
 	}
 	if st.Unconverted != 0 || st.TimeSuspect != 1 {

@@ -66,10 +66,12 @@ func (s *Stats) dead(reason string, err error) error {
 // count counts an event; unknown says that the file does not know its type.
 func (s *Stats) count(e *entry, out *ocsf.Event, unknown bool) {
 	s.Classes[e.layout.Class.Name]++
+	if e.lastResort {
+		s.LastResort++
+	}
 	if !unknown {
 		return
 	}
-	s.LastResort++
 	name := ""
 	if e.code >= 0 {
 		name = out.Slots[e.code].Text()
