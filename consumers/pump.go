@@ -34,9 +34,10 @@ type pump struct {
 	// finish is closed to end the pump after all that is queued.
 	finish chan struct{}
 	// done is closed at the end. Then ended says that the shard is finished,
-	// and clean that all that was asked for was done.
+	// clean that all that was asked for was done, and drained that nothing was
+	// left in the queue.
 	done         chan struct{}
-	ended, clean bool
+	ended, clean, drained bool
 
 	to      nagare.Position // the last record processed
 	dirty   bool            // it is not checkpointed
@@ -71,6 +72,7 @@ func (p *pump) run(ctx context.Context) {
 		case <-p.finish:
 			if err = p.drain(ctx); err == nil {
 				p.clean = p.flush(ctx, false) == nil
+				p.drained = true
 				return
 			}
 		}

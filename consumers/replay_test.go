@@ -1,12 +1,14 @@
 package consumers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"nagare"
 	"nagare/internal/kinesisd"
 )
 
@@ -121,4 +123,71 @@ func TestReplayOfOneShard(t *testing.T) {
 	if len(got) != 10 || !strings.HasPrefix(got[0], "late") {
 		t.Errorf("from live's checkpoint: %v", got)
 	}
+}
+
+// slowStage takes events one chunk at a time, when it is let.
+type slowStage struct {
+	sink *sink
+	go1  <-chan struct{}
+}
+
+func (s *slowStage) Open(context.Context, Shard) (nagare.Position, error) {
+	return nagare.Position{}, nil
+}
+
+func (s *slowStage) Process(_ context.Context, events []nagare.Event) error {
+	<-s.go1
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	s.sink.events = append(s.sink.events, events...)
+	return nil
+}
+
+func (s *slowStage) Flush(context.Context, nagare.Position, bool) error { return nil }
+func (s *slowStage) Drop()                                              {}
+
+// TestReplayStopped stops a replay that has read up to its end and not
+// processed all of that. It goes on later, and leaves nothing out.
+func TestReplayStopped(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, fanOut bool) {
+		r := newRig(t, 1, kinesisd.Config{Heartbeat: 100 * time.Millisecond})
+		var s sink
+		letGo := make(chan struct{})
+		m := &Monitor{}
+		cfg := r.config(Config{App: "r", FanOut: fanOut, Sole: true, End: time.Now().Add(1500 * time.Millisecond), Monitor: m}, &s)
+		cfg.NewStage = func(Shard) (Stage, error) { return &slowStage{&s, letGo}, nil }
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- Run(ctx, cfg) }()
+		for i := range 30 { // in several chunks: the first is not done with
+			r.put(fmt.Sprint("e", i))
+			if i < 3 {
+				eventually(t, "it is read", func() bool { return m.Health().Counts.Records > uint64(i) })
+			}
+		}
+		eventually(t, "all is read, up to the end", func() bool {
+			return m.Health().Counts.Records == 30 && time.Since(cfg.End) > 600*time.Millisecond
+		})
+		stop()
+		time.Sleep(300 * time.Millisecond) // until it is stopping, of which there is no sign
+		close(letGo)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.events); n == 30 {
+			t.Error("all was processed before the stop: that tests nothing")
+		}
+		cfg.Monitor = &Monitor{}
+		if err := Run(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, ev := range s.events {
+			got[ev.UID] = true
+		}
+		if len(got) != 30 {
+			t.Errorf("%d of 30 events were processed, in two runs", len(got))
+		}
+	})
 }

@@ -349,7 +349,10 @@ func (s *session) close() {
 	// A last word to the store is short, and not under a context that is over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), time.Second)
 	defer cancel()
-	if clean && !s.pump.ended && s.isReached() {
+	// What was read up to the end is not yet what was processed: a stop leaves
+	// the queue, and what was on its way to it.
+	stopped := s.run.ctx.Err() != nil || s.run.isStopping() || s.isLeaving()
+	if clean && s.pump.drained && !s.pump.ended && s.isReached() && !stopped {
 		if err := s.lease.reached(ctx, s.run.cfg.End); err != nil {
 			s.run.log.Warn("end not stored", "shard", s.shard.ID, "err", err)
 		}
