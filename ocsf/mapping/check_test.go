@@ -220,10 +220,13 @@ func FuzzLoad(f *testing.F) {
 	f.Add("source: t\nevents:\n  - {when: 'has(raw.a[\"b\"])', class: 3002, activity: 1, each: [{path: x, in: raw, as: t, set: {}}]}\n")
 	f.Add("a: &a {b: *a}\n<<: *a")
 	f.Add("source: t\nevents: &e\n  - *e")
+	f.Add(mergeBomb("{<<: [", "]}"))
+	f.Add(boundsHead + "events:\n- class: base_event\n  set: &s\n    <<: *s\n    message: raw.m\n")
+	f.Add(boundsHead + "events: [{class: base_event}]\n---\nsource: u\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 4096 {
 			return
 		}
-		check(t, text)
+		inTime(t, func() { check(t, text) })
 	})
 }

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -88,7 +89,7 @@ func (c *compiler) say(n *yaml.Node, code, message, suggestion string) {
 
 // compile compiles a mapping file; nil when it has a problem.
 func (l *loader) compile(f *file) *Mapping {
-	before := len(l.problems)
+	before := l.mistakes
 	c := &compiler{loader: l, f: f, product: map[string]map[string]string{}, rescues: map[string]*rescue{}, usedProducts: map[string]bool{}}
 	c.m = &Mapping{Name: l.text(f.name, f.source), File: f.name, paths: rawjson.NewPaths(), zone: time.UTC}
 	if c.m.Name == "" || strings.ContainsAny(c.m.Name, " /\\") {
@@ -121,7 +122,7 @@ func (l *loader) compile(f *file) *Mapping {
 	c.cases()
 	c.reach(c.m.entries)
 	c.unused()
-	if slices.ContainsFunc(l.problems[before:], func(p Problem) bool { return !p.Warning }) {
+	if l.mistakes > before {
 		return nil
 	}
 	c.m.dispatch = newDispatch(c.m.paths, c.m.entries)
@@ -510,6 +511,19 @@ func (c *compiler) cases() {
 			c.say(n, "missing-key", "a case needs file and golden", "")
 			continue
 		}
+		if !c.inside(fields["file"]) || !c.inside(fields["golden"]) {
+			continue
+		}
 		c.m.Cases = append(c.m.Cases, k)
 	}
+}
+
+// inside checks that a case's file is in the folder of the mapping, or below:
+// to check or test a mapping that somebody sent must open nothing else.
+func (c *compiler) inside(n *yaml.Node) bool {
+	if fs.ValidPath(n.Value) && !strings.ContainsAny(n.Value, "\\:") {
+		return true
+	}
+	c.say(n, "wrong-value", fmt.Sprintf("%q is not in the folder of the mapping", n.Value), "name a file in it or below it, as testdata/a.json")
+	return false
 }

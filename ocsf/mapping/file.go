@@ -1,7 +1,10 @@
 package mapping
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -42,6 +45,19 @@ type loader struct {
 	layouts  *ocsf.Layouts
 	files    map[string]*file
 	problems []Problem
+	noted    map[Problem]bool
+	ofFile   map[string]*counted
+	mistakes int // problems that are no warnings, those that are not kept too
+}
+
+// maxProblems bounds the problems of a file that are listed: nobody reads
+// more, and one wrong table or alias may make any number of them.
+const maxProblems = 1000
+
+// counted is how many problems a file has.
+type counted struct {
+	kept, more int
+	mistake    bool // among those that are not kept
 }
 
 // at notes a problem at a node.
@@ -56,9 +72,51 @@ func (l *loader) at(file string, n *yaml.Node, code, message, suggestion string)
 // note adds a problem once: a part that several entries share is compiled for
 // each of them.
 func (l *loader) note(p Problem) {
-	if !slices.Contains(l.problems, p) {
-		l.problems = append(l.problems, p)
+	if l.noted[p] {
+		return
 	}
+	if l.noted == nil {
+		l.noted, l.ofFile = map[Problem]bool{}, map[string]*counted{}
+	}
+	n := l.ofFile[p.File]
+	if n == nil {
+		n = &counted{}
+		l.ofFile[p.File] = n
+	}
+	if !p.Warning {
+		l.mistakes++
+	}
+	if n.kept == maxProblems {
+		n.more++ // one that is said again counts again: to know them all would be no bound
+		n.mistake = n.mistake || !p.Warning
+		return
+	}
+	n.kept++
+	l.noted[p] = true
+	l.problems = append(l.problems, p)
+}
+
+// listed are the problems in the order of files and lines, with what is left
+// out behind those of its file.
+func (l *loader) listed() []Problem {
+	slices.SortStableFunc(l.problems, func(a, b Problem) int {
+		if a.File != b.File {
+			return strings.Compare(a.File, b.File)
+		}
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	var out []Problem
+	for i, p := range l.problems {
+		out = append(out, p)
+		n := l.ofFile[p.File]
+		if n.more > 0 && (i+1 == len(l.problems) || l.problems[i+1].File != p.File) {
+			out = append(out, Problem{File: p.File, Line: p.Line, Column: p.Column, Code: "too-many", Message: fmt.Sprintf("and %d more", n.more), Warning: !n.mistake})
+		}
+	}
+	return out
 }
 
 // decode reads the YAML of a file and its tables.
@@ -68,8 +126,16 @@ func (l *loader) decode(in File) *file {
 		l.at(in.Name, nil, "too-large", fmt.Sprintf("%d bytes; a mapping file has at most %d", len(in.Data), maxFile), "")
 		return nil
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(in.Data, &doc); err != nil {
+	var doc, second yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(in.Data))
+	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		l.syntax(in.Name, err)
+		return nil
+	}
+	if err := dec.Decode(&second); err == nil {
+		l.at(in.Name, &second, "syntax", "a second YAML document begins here: a mapping file is one", "write each source into a file of its own")
+		return nil
+	} else if !errors.Is(err, io.EOF) {
 		l.syntax(in.Name, err)
 		return nil
 	}
@@ -78,6 +144,9 @@ func (l *loader) decode(in File) *file {
 	}
 	if doc.Kind != yaml.MappingNode {
 		l.at(in.Name, nil, "syntax", "a mapping file is a map with the key source", "")
+		return nil
+	}
+	if !l.aliases(f.name, &doc) {
 		return nil
 	}
 	f.keys = l.fields(f.name, &doc, fileKeys)
@@ -105,7 +174,7 @@ func (l *loader) syntax(name string, err error) {
 		p.Column, _ = strconv.Atoi(m[2])
 		p.Message = strings.TrimSpace(strings.Replace(p.Message, m[0], "", 1))
 	}
-	l.problems = append(l.problems, p)
+	l.note(p)
 }
 
 // A pair is one entry of a YAML map.

@@ -147,16 +147,7 @@ func load(layouts *ocsf.Layouts, files []File, only string) (*Set, []Problem) {
 		}
 	}
 	slices.Sort(s.sources)
-	slices.SortStableFunc(l.problems, func(a, b Problem) int {
-		if a.File != b.File {
-			return slices.Compare([]string{a.File}, []string{b.File})
-		}
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	return s, l.problems
+	return s, l.listed()
 }
 
 // Failed says whether problems has one that is not a warning.
