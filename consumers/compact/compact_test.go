@@ -356,6 +356,9 @@ func TestWantFlush(t *testing.T) {
 		t.Error("the end of the hour wants no flush")
 	}
 	r.flush(s, 3600, false)
+	s.Drop()
+	r.cfg.MaxBytes = 1 << 30 // it is the files that count now
+	s, _ = r.open()
 	for i := range maxPartitions {
 		old := record(4000, "login")
 		old[0].Received = old[0].Received.Add(-time.Duration(i) * 24 * time.Hour)
