@@ -473,6 +473,27 @@ func TestSpoolTruncatedFile(t *testing.T) {
 	}
 }
 
+// TestSpoolVersionFlips: the version of the format lies in four bytes. A file
+// whose version was made nought is not an empty one.
+func TestSpoolVersionFlips(t *testing.T) {
+	name := "spool-00000001.db"
+	dir := damagedSpools(t)[name]
+	for bit := range 32 {
+		to := snapshot(t, dir)
+		data, err := os.ReadFile(filepath.Join(to, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[60+bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(filepath.Join(to, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if came, _ := drainDamaged(t, to); came != 60 {
+			t.Errorf("bit %d of the version: %d of 60 events came", bit, came)
+		}
+	}
+}
+
 // FuzzSpoolFiles opens whatever is in the files.
 func FuzzSpoolFiles(f *testing.F) {
 	for name, dir := range damagedSpools(f) {

@@ -103,10 +103,17 @@ func (s *Spool) inspect(f *spoolFile) (empty bool, err error) {
 	var oldest int64
 	err = db.QueryRow(`PRAGMA user_version`).Scan(&version)
 	switch {
-	case err == nil && version == 0:
-		return true, nil
 	case err == nil && version != 1:
-		return false, fmt.Errorf("%s has format version %d, this program knows 1", f.path, version)
+		var table string
+		switch e := db.QueryRow(`SELECT sql FROM sqlite_master WHERE name = 'r'`).Scan(&table); {
+		case version == 0 && errors.Is(e, sql.ErrNoRows):
+			return true, nil
+		case e == nil && table != spoolTable:
+			return false, fmt.Errorf("%s has format version %d, this program knows 1: start the one that wrote it, to drain it", f.path, version)
+		case e != nil && isPassing(e):
+			return false, fmt.Errorf("read %s: %w", f.path, e)
+		}
+		s.damage(f, fmt.Errorf("%w: the format's version is %d", errRow, version)) // the table is ours
 	}
 	if err == nil {
 		_, _ = db.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
@@ -117,7 +124,7 @@ func (s *Spool) inspect(f *spoolFile) (empty bool, err error) {
 	}
 	f.last = last.Int64
 	if err != nil {
-		if !isDamage(err) {
+		if isPassing(err) {
 			return false, fmt.Errorf("read %s: %w", f.path, err)
 		}
 		s.damage(f, err)

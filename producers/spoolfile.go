@@ -18,9 +18,10 @@ import (
 
 // A row is one batch. Ids are given without gaps from 1, so that a missing row
 // is seen.
-const spoolSchema = `
-CREATE TABLE r (id INTEGER PRIMARY KEY, t INTEGER NOT NULL, sum INTEGER NOT NULL, data BLOB NOT NULL);
-PRAGMA user_version = 1;`
+const (
+	spoolTable  = `CREATE TABLE r (id INTEGER PRIMARY KEY, t INTEGER NOT NULL, sum INTEGER NOT NULL, data BLOB NOT NULL)`
+	spoolSchema = spoolTable + `; PRAGMA user_version = 1;`
+)
 
 // spoolRows is what one INSERT takes when there is enough.
 const spoolRows = 32
@@ -239,6 +240,10 @@ func scanSpoolRow(row interface{ Scan(...any) error }) (spoolRow, error) {
 	var out spoolRow
 	var t, sum int64
 	if err := row.Scan(&out.id, &t, &sum, &out.data); err != nil {
+		// SQLite does not mind a text, or nothing, where a number was written.
+		if sqliteCode(err) == 0 && !errors.Is(err, sql.ErrNoRows) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", errRow, err)
+		}
 		return out, err
 	}
 	if spoolSum(out.data) != sum {
