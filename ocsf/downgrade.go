@@ -585,17 +585,4 @@ func (c *conversion) move(s SlotInfo, v Value, prefix string) {
 
 // keep adds to unmapped, whose keys differ: the source may have a field of the
 // same name.
-func (c *conversion) keep(key, text string) {
-	name := key
-	for n := 2; ; n++ {
-		i := slices.IndexFunc(c.out.Unmapped, func(p Pair) bool { return p.Key == name })
-		if i < 0 {
-			c.out.AddUnmapped(name, text)
-			return
-		}
-		if c.out.Unmapped[i].Value == text {
-			return
-		}
-		name = key + "#" + strconv.Itoa(n)
-	}
-}
+func (c *conversion) keep(key, text string) { c.out.KeepUnmapped(key, text) }

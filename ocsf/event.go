@@ -8,6 +8,11 @@
 // Lake's custom sources.
 package ocsf
 
+import (
+	"slices"
+	"strconv"
+)
+
 // An Event is one normalized event: a layout and a value for each slot. It is
 // reused: Reset it, fill it, hand it on, and it is good until the next Reset.
 // Use Clone to keep one.
@@ -91,6 +96,43 @@ func (e *Event) NewList(row *Layout) *List {
 // AddUnmapped keeps a source field that has no attribute.
 func (e *Event) AddUnmapped(key, value string) {
 	e.Unmapped = append(e.Unmapped, Pair{key, value})
+}
+
+// KeepUnmapped is AddUnmapped for a key that may be there already, see
+// DistinctUnmapped.
+func (e *Event) KeepUnmapped(key, value string) {
+	name := key
+	for n := 2; ; n++ {
+		i := slices.IndexFunc(e.Unmapped, func(p Pair) bool { return p.Key == name })
+		if i < 0 {
+			e.AddUnmapped(name, value)
+			return
+		}
+		if e.Unmapped[i].Value == value {
+			return
+		}
+		name = key + "#" + strconv.Itoa(n)
+	}
+}
+
+// DistinctUnmapped makes the keys of unmapped differ: of two pairs that are the
+// same one stays, and a key that is there with another value becomes KEY#2.
+func (e *Event) DistinctUnmapped() {
+	seen := make(map[string]string, len(e.Unmapped))
+	kept := e.Unmapped[:0]
+	for _, p := range e.Unmapped {
+		key := p.Key
+		old, there := seen[key]
+		for n := 2; there && old != p.Value; n++ {
+			p.Key = key + "#" + strconv.Itoa(n)
+			old, there = seen[p.Key]
+		}
+		if !there {
+			seen[p.Key] = p.Value
+			kept = append(kept, p)
+		}
+	}
+	e.Unmapped = kept
 }
 
 // Clone returns a copy with its own slots and lists. Texts are shared with

@@ -466,7 +466,7 @@ func has(list *List, profile string) bool {
 func (p *finishPlan) withoutProfile(e *Event, s []Value, profile, path string) {
 	for i := range p.profiles {
 		if m := &p.profiles[i]; m.profile == profile && s[m.slot].Has() {
-			e.AddUnmapped(path+m.path, s[m.slot].text(m.attr))
+			e.KeepUnmapped(path+m.path, s[m.slot].text(m.attr))
 			s[m.slot] = Value{}
 		}
 	}

@@ -246,6 +246,9 @@ func clip(s string, n int) string {
 // unmapped keeps what no attribute took.
 func (r *run) unmapped() {
 	pairs, over := 0, 0
+	// Keys repeat only where a name in the source has a dot in it, or where one
+	// is renamed here: most events need no search.
+	again := r.m.native != nil
 	r.doc.Unused(func(key string, i int32) bool {
 		if pairs++; pairs > maxUnmapped {
 			over++
@@ -264,9 +267,17 @@ func (r *run) unmapped() {
 		if r.m.native != nil {
 			key = strings.TrimPrefix(key, "unmapped.") // it was there before
 		}
+		again = again || r.doc.Ambiguous(i, key)
+		if strings.HasPrefix(key, "nagare.") {
+			// Keys of that name are nagare's own, here and in the lake.
+			key, again = "source."+key, true
+		}
 		r.out.AddUnmapped(key, s)
 		return true
 	})
+	if again {
+		r.out.DistinctUnmapped()
+	}
 	if over > 0 {
 		r.out.AddUnmapped("nagare.truncated", fmt.Sprintf("%d more fields", over))
 		r.stats.Truncated += int64(over)

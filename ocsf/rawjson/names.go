@@ -62,6 +62,7 @@ type name struct {
 	isElem bool
 	inElem bool // it, or a path above it, is an element
 	plain  bool // the key is ASCII that JSON writes as it is
+	odd    bool // it, or a name above it, has what dotted keys are made with
 }
 
 // names numbers paths: the fixed ones, and those met while reading. A number
@@ -108,6 +109,7 @@ func (n *names) push(key string, parent int32, elem bool) int32 {
 	n.all = append(n.all, name{
 		key: key, parent: parent, elem: -1, first: -1, after: -1,
 		isElem: elem, inElem: elem || parent >= 0 && n.all[parent].inElem, plain: plainText(key, 0) == len(key),
+		odd: parent >= 0 && n.all[parent].odd || strings.ContainsAny(key, ".["),
 	})
 	n.bytes += len(key)
 	return int32(len(n.all) - 1)
@@ -233,7 +235,7 @@ func (n *names) whole(id int32) string {
 		}
 		whole := strings.Join(parts, ".")
 		if len(whole) > maxKey {
-			whole = whole[:maxKey]
+			whole = whole[:cutKey(whole)]
 		}
 		n.all[id].dotted = whole
 		n.bytes += len(whole)

@@ -1,6 +1,9 @@
 package rawjson
 
-import "strconv"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // At returns the node of a path outside arrays; false when it is not there.
 func (d *Doc) At(path int32) (int32, bool) {
@@ -97,6 +100,21 @@ func (d *Doc) Used(i int32) bool { return d.Nodes[i].flags&used != 0 }
 // maxKey bounds a dotted key; the rest of a longer one is cut off.
 const maxKey = 1024
 
+// cutKey is where a key that is too long is cut: before a character.
+func cutKey[T string | []byte](key T) int {
+	n := maxKey
+	for n > 0 && key[n]&0xC0 == 0x80 {
+		n--
+	}
+	return n
+}
+
+// Ambiguous says whether the dotted key that Unused gives a node may be that of
+// another one too: a name on the way has a dot or a bracket, or the key was cut.
+func (d *Doc) Ambiguous(i int32, key string) bool {
+	return d.names.all[d.Nodes[i].Path].odd || len(key) > maxKey-utf8.UTFMax
+}
+
 // Unused calls yield for every value of an object that Use was not called
 // for, with its dotted key. An array of which nothing was used is one value;
 // else its elements are listed as a[0].b. Nulls are left out. It stops when
@@ -163,7 +181,7 @@ func (d *Doc) unused(i int32, prefix []byte, yield func(string, int32) bool) boo
 		if prefix != nil && d.Nodes[k].Path != dead {
 			sub = append(append(prefix, '.'), d.names.all[d.Nodes[k].Path].key...)
 			if len(sub) > maxKey {
-				sub = sub[:maxKey]
+				sub = sub[:cutKey(sub)]
 			}
 		}
 		if !d.unused(k, sub, yield) {
