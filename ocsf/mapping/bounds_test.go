@@ -136,3 +136,59 @@ func TestManyProblems(t *testing.T) {
 		t.Error("a mapping with mistakes runs")
 	}
 }
+
+// A table of which no row fits is said in a few lines, and at once.
+func TestManyWrongRows(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(boundsHead + "tables:\n  t:\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "    k%05d: v%d\n", i, i)
+	}
+	b.WriteString("events: [{class: base_event, set: {severity_id: 'tables.t[raw.x]'}}]\n")
+	start := time.Now()
+	_, problems := check(t, b.String())
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if len(problems) != 21 || problems[0].Message != `table "t" says "v0" for "k00000", which severity_id cannot be` ||
+		problems[20].Message != `table "t" says what severity_id cannot be for 19980 more` {
+		t.Errorf("%d problems: %v", len(problems), problems)
+	}
+}
+
+// clauseBomb is two entries whose conditions have 2^n combinations each.
+func clauseBomb(n int) string {
+	text := boundsHead + "events:\n"
+	for _, b := range []string{"y", "z"} {
+		var clauses []string
+		for i := range n {
+			clauses = append(clauses, fmt.Sprintf(`(raw.a%d == "x" || raw.b%d == "%s")`, i, i, b))
+		}
+		text += "- {when: '" + strings.Join(clauses, " && ") + "', class: base_event}\n"
+	}
+	return text
+}
+
+// The question which entries no event gets to is given up where it would take
+// too long, and for that entry alone.
+func TestReachIsBounded(t *testing.T) {
+	for _, n := range []int{8, 12, 16, 40} {
+		inTime(t, func() {
+			_, problems := check(t, clauseBomb(n)+"- {when: 'raw.k == 1', class: base_event}\n- {when: 'raw.k == 1 && raw.l == 2', class: base_event}\n")
+			if len(problems) != 1 || !strings.Contains(problems[0].Message, "takes all that this one would") {
+				t.Errorf("%d clauses: %v", n, problems)
+			}
+		})
+	}
+	var b strings.Builder
+	b.WriteString(boundsHead + "events:\n")
+	for i := range 2000 {
+		fmt.Fprintf(&b, "- {when: 'raw.k == \"v%d\" && raw.z == %d', class: base_event}\n", i, i)
+	}
+	b.WriteString("- {when: 'raw.k == \"v7\" && raw.z == 7 && raw.y == 1', class: base_event}\n")
+	inTime(t, func() {
+		if _, problems := check(t, b.String()); len(problems) != 1 || !strings.Contains(problems[0].Message, "takes all that this one would") {
+			t.Errorf("%d problems", len(problems))
+		}
+	})
+}

@@ -221,6 +221,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("a: &a {b: *a}\n<<: *a")
 	f.Add("source: t\nevents: &e\n  - *e")
 	f.Add(mergeBomb("{<<: [", "]}"))
+	f.Add(clauseBomb(16))
 	f.Add(boundsHead + "events:\n- class: base_event\n  set: &s\n    <<: *s\n    message: raw.m\n")
 	f.Add(boundsHead + "events: [{class: base_event}]\n---\nsource: u\n")
 	f.Fuzz(func(t *testing.T, text string) {

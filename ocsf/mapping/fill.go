@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -411,6 +412,7 @@ func (c *compiler) lookup(t *target, n *yaml.Node, x *expr.RawExpr) filler {
 // tableRows converts what a table says for an attribute, and checks it.
 func (c *compiler) tableRows(t *target, n *yaml.Node, x *expr.RawExpr) map[string][2]ocsf.Value {
 	rows := map[string][2]ocsf.Value{}
+	var wrong []string
 	probe, slots := &run{m: c.m}, make([]ocsf.Value, c.layout.Len())
 	for k, row := range x.Table.Rows {
 		v, ok := row[x.Name]
@@ -426,19 +428,37 @@ func (c *compiler) tableRows(t *target, n *yaml.Node, x *expr.RawExpr) map[strin
 			continue
 		}
 		if !t.put(probe, slots, &v) || t.enum != nil && t.text >= 0 && slots[t.text].Has() {
-			s, _ := v.Scalar()
-			p := Problem{File: c.f.name, Code: "wrong-value", Message: fmt.Sprintf("table %q says %q for %q, which %s cannot be", x.Table.Name, s, k, t.path)}
-			if t.enum != nil {
-				p.Code, p.Suggestion = "wrong-enum", t.enum.near(s)
-			}
-			p.Line, p.Column = place(n, x.Line, x.Column)
-			c.note(p)
+			wrong = append(wrong, k)
 			continue
 		}
 		rows[k] = [2]ocsf.Value{slots[t.slot]}
 	}
+	slices.Sort(wrong)
+	code := "wrong-value"
+	if t.enum != nil {
+		code = "wrong-enum"
+	}
+	line, column := place(n, x.Line, x.Column)
+	for i, k := range wrong {
+		p := Problem{File: c.f.name, Line: line, Column: column, Code: code}
+		if i == maxRows {
+			p.Message = fmt.Sprintf("table %q says what %s cannot be for %d more", x.Table.Name, t.path, len(wrong)-i)
+			c.note(p)
+			break
+		}
+		v := x.Table.Rows[k][x.Name]
+		s, _ := v.Scalar()
+		p.Message = fmt.Sprintf("table %q says %q for %q, which %s cannot be", x.Table.Name, s, k, t.path)
+		if t.enum != nil {
+			p.Suggestion = t.enum.near(s)
+		}
+		c.note(p)
+	}
 	return rows
 }
+
+// maxRows bounds the rows of a table that are named as wrong for one attribute.
+const maxRows = 20
 
 // constant compiles a constant: it is converted and checked now.
 func (c *compiler) constant(t *target, n *yaml.Node, v expr.RawValue) filler {

@@ -11,27 +11,97 @@ import (
 	"nagare/ocsf/expr"
 )
 
+// What reach may take, in comparisons of two facts: of a file, and of one
+// question about it. An entry of which it cannot tell within these is taken
+// for one that events get to: conditions of many || have more combinations
+// than anybody can try.
+const (
+	maxReach    = 20_000_000
+	maxQuestion = 100_000
+)
+
+// A reasoner knows what follows from conditions. What it derives of an
+// expression it keeps: each is compared with those of every other entry.
+type reasoner struct {
+	steps, question int // that are left
+	texts           map[*expr.RawExpr]string
+	subjects        map[*expr.RawExpr]*subject
+	conjuncts       map[*expr.RawExpr][]*expr.RawExpr
+}
+
+func newReasoner() *reasoner {
+	return &reasoner{steps: maxReach, texts: map[*expr.RawExpr]string{}, subjects: map[*expr.RawExpr]*subject{}, conjuncts: map[*expr.RawExpr][]*expr.RawExpr{}}
+}
+
+// ask begins a question.
+func (r *reasoner) ask() { r.question = min(r.steps, maxQuestion) }
+
+// spend takes steps; false says that there are none left, and that nothing is
+// to be concluded any more.
+func (r *reasoner) spend(n int) bool {
+	r.steps -= n
+	r.question -= n
+	return r.question >= 0
+}
+
+func (r *reasoner) canon(e *expr.RawExpr) string {
+	s, ok := r.texts[e]
+	if !ok {
+		s = canon(e)
+		r.texts[e] = s
+	}
+	return s
+}
+
+func (r *reasoner) subject(e *expr.RawExpr) *subject {
+	s, ok := r.subjects[e]
+	if !ok {
+		if e.Op == expr.OpEqual || e.Op == expr.OpIn {
+			if of := e.Args[0]; of.Op == expr.OpLookup && !r.spend(len(of.Table.Rows)) {
+				return nil
+			}
+		}
+		s = subjectOf(e)
+		r.subjects[e] = s
+	}
+	return s
+}
+
+func (r *reasoner) facts(e *expr.RawExpr) []*expr.RawExpr {
+	f, ok := r.conjuncts[e]
+	if !ok {
+		f = factsOf(e, nil)
+		r.conjuncts[e] = f
+	}
+	return f
+}
+
 // reach reports entries that no event gets to: their condition is never true,
 // or entries above take all that they would.
 func (c *compiler) reach(entries []*entry) {
+	r := newReasoner()
 	for i, e := range entries {
 		if e.when == nil {
 			continue
 		}
-		facts := factsOf(e.whenExpr, nil)
-		if why := contradiction(facts); why != "" {
+		facts := r.facts(e.whenExpr)
+		r.ask()
+		if why := r.contradiction(facts); why != "" {
 			c.say(e.whenNode, "unreachable", "this condition is never true: "+why, "")
 			continue
 		}
-		c.above(e, facts, entries[:i])
+		c.above(r, e, facts, entries[:i])
+		if r.steps <= 0 {
+			return
+		}
 	}
 }
 
 // above compares an entry with those above it.
-func (c *compiler) above(e *entry, facts []*expr.RawExpr, above []*entry) {
+func (c *compiler) above(r *reasoner, e *entry, facts []*expr.RawExpr, above []*entry) {
 	values, folded := map[string][]string{}, map[string]bool{} // what a subject may still be
 	for _, f := range facts {
-		if s := subjectOf(f); s != nil {
+		if s := r.subject(f); s != nil {
 			values[s.key], folded[s.key] = s.values, s.folded
 		}
 	}
@@ -40,8 +110,9 @@ func (c *compiler) above(e *entry, facts []*expr.RawExpr, above []*entry) {
 		if a.when == nil {
 			continue // that is said of every entry below it
 		}
-		theirs := factsOf(a.whenExpr, nil)
-		if all(theirs, facts) {
+		theirs := r.facts(a.whenExpr)
+		r.ask()
+		if r.all(theirs, facts) {
 			if lacks := a.mayLack; lacks != "" {
 				c.warn(e.whenNode, "unreachable", fmt.Sprintf("the entry at line %d takes all of this, but for events that lack %s", a.line, lacks), "")
 			} else {
@@ -52,11 +123,11 @@ func (c *compiler) above(e *entry, facts []*expr.RawExpr, above []*entry) {
 		if len(theirs) != 1 || a.mayLack != "" {
 			continue
 		}
-		s := subjectOf(theirs[0])
+		s := r.subject(theirs[0])
 		if s == nil {
 			continue
 		}
-		if left, ok := values[s.key]; ok && (s.folded || !folded[s.key]) {
+		if left, ok := values[s.key]; ok && (s.folded || !folded[s.key]) && r.spend(len(left)*len(s.values)) {
 			var rest []string
 			for _, v := range left {
 				if s.has(v) {
@@ -73,7 +144,7 @@ func (c *compiler) above(e *entry, facts []*expr.RawExpr, above []*entry) {
 		}
 	}
 	for _, f := range facts {
-		if s := subjectOf(f); s != nil && len(taken[s.key]) > 0 && !s.folded {
+		if s := r.subject(f); s != nil && len(taken[s.key]) > 0 && !s.folded {
 			c.warn(e.whenNode, "unreachable", fmt.Sprintf("entries above take %s already", strings.Join(quoted(taken[s.key]), ", ")), "leave it out here")
 		}
 	}
@@ -99,42 +170,48 @@ func factsOf(e *expr.RawExpr, out []*expr.RawExpr) []*expr.RawExpr {
 }
 
 // all says whether given every of the wanted facts hold.
-func all(want, given []*expr.RawExpr) bool {
-	return !slices.ContainsFunc(want, func(w *expr.RawExpr) bool { return !follows(w, given) })
+func (r *reasoner) all(want, given []*expr.RawExpr) bool {
+	return !slices.ContainsFunc(want, func(w *expr.RawExpr) bool { return !r.follows(w, given) })
 }
 
 // follows says whether a fact follows from others, as far as that is plain.
-func follows(want *expr.RawExpr, given []*expr.RawExpr) bool {
+func (r *reasoner) follows(want *expr.RawExpr, given []*expr.RawExpr) bool {
+	if !r.spend(1) {
+		return false
+	}
 	if want.Op == expr.OpConst {
 		return want.Value.Kind == expr.RawBool && want.Value.Num != 0
 	}
-	if want.Op == expr.OpOr && slices.ContainsFunc(want.Args, func(a *expr.RawExpr) bool { return all(factsOf(a, nil), given) }) {
+	if want.Op == expr.OpOr && slices.ContainsFunc(want.Args, func(a *expr.RawExpr) bool { return r.all(r.facts(a), given) }) {
 		return true
 	}
 	if want.Op == expr.OpAnd {
-		return all(factsOf(want, nil), given)
+		return r.all(r.facts(want), given)
 	}
-	text, subject := canon(want), subjectOf(want)
+	text, subject := r.canon(want), r.subject(want)
 	for _, g := range given {
-		if canon(g) == text {
+		if !r.spend(1) {
+			return false
+		}
+		if r.canon(g) == text {
 			return true
 		}
-		if g.Op == expr.OpOr && !slices.ContainsFunc(g.Args, func(a *expr.RawExpr) bool { return !follows(want, factsOf(a, nil)) }) {
+		if g.Op == expr.OpOr && !slices.ContainsFunc(g.Args, func(a *expr.RawExpr) bool { return !r.follows(want, r.facts(a)) }) {
 			return true
 		}
-		s := subjectOf(g)
+		s := r.subject(g)
 		switch {
 		case s == nil:
-		case subject != nil && subject.key == s.key && subject.takes(s):
+		case subject != nil && subject.key == s.key && r.spend(len(subject.values)*len(s.values)) && subject.takes(s):
 			return true
-		case want.Op == expr.OpHas && under(s.path, canon(want.Args[0])):
+		case want.Op == expr.OpHas && under(s.path, r.canon(want.Args[0])):
 			return true
 		case want.Op == expr.OpNot:
-			if not := subjectOf(want.Args[0]); not != nil && not.key == s.key && !not.folded && !s.folded && !slices.ContainsFunc(s.values, not.has) {
+			if not := r.subject(want.Args[0]); not != nil && not.key == s.key && !not.folded && !s.folded && r.spend(len(not.values)*len(s.values)) && !slices.ContainsFunc(s.values, not.has) {
 				return true
 			}
 		}
-		if want.Op == expr.OpHas && (g.Op == expr.OpHas || g.Op == expr.OpPrefix || g.Op == expr.OpSuffix || g.Op == expr.OpInside || g.Op == expr.OpExists) && under(canon(g.Args[0]), canon(want.Args[0])) {
+		if want.Op == expr.OpHas && (g.Op == expr.OpHas || g.Op == expr.OpPrefix || g.Op == expr.OpSuffix || g.Op == expr.OpInside || g.Op == expr.OpExists) && under(r.canon(g.Args[0]), r.canon(want.Args[0])) {
 			return true
 		}
 	}
@@ -147,24 +224,27 @@ func under(path, other string) bool {
 }
 
 // contradiction says why facts cannot hold together; "" if they may.
-func contradiction(facts []*expr.RawExpr) string {
+func (r *reasoner) contradiction(facts []*expr.RawExpr) string {
 	for i, f := range facts {
+		if !r.spend(len(facts)) {
+			return ""
+		}
 		if f.Op == expr.OpConst && f.Value.Kind == expr.RawBool && f.Value.Num == 0 {
 			return "it is false"
 		}
 		if f.Op == expr.OpOr {
 			never := true
 			for _, a := range f.Args {
-				never = never && contradiction(factsOf(a, slices.Delete(slices.Clone(facts), i, i+1))) != ""
+				never = never && r.contradiction(factsOf(a, slices.Delete(slices.Clone(facts), i, i+1))) != ""
 			}
 			if never {
 				return "neither side of || can be"
 			}
 		}
-		if f.Op == expr.OpNot && follows(f.Args[0], facts) {
-			return fmt.Sprintf("it wants %s and its opposite", canon(f.Args[0]))
+		if f.Op == expr.OpNot && r.follows(f.Args[0], facts) {
+			return fmt.Sprintf("it wants %s and its opposite", r.canon(f.Args[0]))
 		}
-		a := subjectOf(f)
+		a := r.subject(f)
 		if a == nil {
 			continue
 		}
@@ -172,7 +252,7 @@ func contradiction(facts []*expr.RawExpr) string {
 			return fmt.Sprintf("%s is none of these", a.key)
 		}
 		for _, g := range facts[i+1:] {
-			if b := subjectOf(g); b != nil && b.key == a.key && !slices.ContainsFunc(a.values, b.has) && !slices.ContainsFunc(b.values, a.has) {
+			if b := r.subject(g); b != nil && b.key == a.key && r.spend(2*len(a.values)*len(b.values)) && !slices.ContainsFunc(a.values, b.has) && !slices.ContainsFunc(b.values, a.has) {
 				return fmt.Sprintf("%s cannot be both %s and %s", a.key, strings.Join(quoted(a.values), " or "), strings.Join(quoted(b.values), " or "))
 			}
 		}
