@@ -222,12 +222,12 @@ func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
 	if hd.time != nil {
 		r.pending = r.pending[:0]
 		v := hd.time(r)
-		if v.Kind == expr.RawTime {
-			ev.Time = time.UnixMilli(v.Num).UTC()
-		} else if s, ok := v.Scalar(); ok {
-			if ms, ok := parseTime(s, r.m.zone); ok {
-				ev.Time = time.UnixMilli(ms).UTC()
-			}
+		ms, ok := v.Num, v.Kind == expr.RawTime
+		if s, text := v.Scalar(); !ok && text {
+			ms, ok = parseTime(s, r.m.zone)
+		}
+		if ms, can := eventTime(ms); ok && can {
+			ev.Time = time.UnixMilli(ms).UTC()
 		}
 	}
 	if len(hd.drop)+len(hd.hash) > 0 {

@@ -34,12 +34,14 @@ type graft struct {
 type graftObject struct {
 	members  map[string]*graft
 	captions []captionPair
+	twins    [][2]int // slots of a time and of the same time as a datetime
 }
 
 // A captionPair is an enum id of an object and the text beside it.
 type captionPair struct {
 	id, text int
 	enum     *ocsf.Enum
+	list     bool
 }
 
 // A rowGraft takes over the elements of a list of objects.
@@ -54,7 +56,7 @@ type rowGraft struct {
 // the event says of them is compared, not taken.
 var ours = map[string]bool{
 	"class_uid": true, "class_name": true, "category_uid": true, "category_name": true, "type_uid": true, "type_name": true,
-	"activity_name": true, "time_dt": true, "unmapped": true, "metadata.version": true, "metadata.uid": true, "metadata.logged_time": true,
+	"activity_name": true, "time_dt": true, "unmapped": true, "observables": true, "metadata.version": true, "metadata.uid": true, "metadata.logged_time": true,
 }
 
 // natives compiles a file that says ocsf: true.
@@ -241,11 +243,16 @@ func (c *compiler) graftObject(columns []*ocsf.Column, prefix string) *graftObje
 			o.members[col.Name] = g
 		}
 	}
-	for _, g := range o.members {
-		if t := g.target; t != nil && t.enum != nil && t.attr.Sibling != "" && !t.attr.Array {
-			if text := o.members[t.attr.Sibling]; text != nil && text.target != nil {
-				o.captions = append(o.captions, captionPair{t.slot, text.target.slot, t.attr.Enum})
-			}
+	for name, g := range o.members {
+		t := g.target
+		if t == nil {
+			continue
+		}
+		if text := o.members[t.attr.Sibling]; t.enum != nil && text != nil && text.target != nil && text.target.attr.Array == t.attr.Array {
+			o.captions = append(o.captions, captionPair{t.slot, text.target.slot, t.attr.Enum, t.attr.Array})
+		}
+		if dt := o.members[name+"_dt"]; dt != nil && dt.target != nil && dt.target.attr.Base == ocsf.BaseDatetime && t.attr.Base == ocsf.BaseTimestamp {
+			o.twins = append(o.twins, [2]int{t.slot, dt.target.slot})
 		}
 	}
 	return o
@@ -319,7 +326,18 @@ func (r *run) graft(o *graftObject, object int32, slots []ocsf.Value) {
 		}
 	}
 	for _, p := range o.captions {
-		r.graftCaption(p, slots, from)
+		if p.list {
+			r.graftCaptions(p, slots, from)
+		} else {
+			r.graftCaption(p, slots, from)
+		}
+	}
+	for _, t := range o.twins {
+		at, dt := slots[t[0]], slots[t[1]]
+		if at.Has() && dt.Has() && at.Int() != dt.Int() {
+			slots[t[1]] = at
+			r.unuse(t[1], from)
+		}
 	}
 }
 
@@ -353,15 +371,36 @@ func (r *run) graftCaption(p captionPair, slots []ocsf.Value, from int) {
 	r.unuse(p.text, from)
 }
 
-// unuse gives the field that went into a slot back to unmapped.
-func (r *run) unuse(slot, from int) {
+// graftCaptions is graftCaption for a list of ids with a list of texts.
+func (r *run) graftCaptions(p captionPair, slots []ocsf.Value, from int) {
+	ids, texts := slots[p.id].List(), slots[p.text].List()
+	if ids == nil || texts == nil {
+		return
+	}
+	same := len(ids.Items) == len(texts.Items)
+	for i := 0; same && i < len(ids.Items); i++ {
+		id := ids.Items[i].Int()
+		caption, ok := p.enum.Caption(id)
+		same = id == 99 || ok && caption == texts.Items[i].Text()
+	}
+	if !same {
+		slots[p.text] = ocsf.Value{}
+		r.unuse(p.text, from)
+	}
+}
+
+// unuse gives the field that went into a slot back to unmapped; false when
+// there was none.
+func (r *run) unuse(slot, from int) bool {
 	for i := from; i < len(r.uses); i++ {
 		if r.uses[i].slot == int32(slot) {
-			r.doc.Unuse(r.uses[i].node)
+			node := r.uses[i].node
 			r.uses = slices.Delete(r.uses, i, i+1)
-			return
+			r.giveBack(node)
+			return true
 		}
 	}
+	return false
 }
 
 func (r *run) graftRows(g *rowGraft, k int32, slots []ocsf.Value) {

@@ -14,8 +14,8 @@ const incomplete = "incomplete"
 // entry made of code, message and severity is carried over; all else is in
 // unmapped.
 type rescue struct {
-	entry                           *entry
-	code, message, severity, labels int
+	entry                   *entry
+	code, message, severity int
 }
 
 // rescued are the slots of an entry that its rescue carries over; -1 where the
@@ -46,7 +46,6 @@ func (c *compiler) rescueFor(product string) *rescue {
 		c.set["activity_id"] = slot
 	}
 	e.base = c.baseSlots(e.layout)
-	r.labels = e.base.labels
 	e.tree = newTree(&class.Object, c.set)
 	e.fields = e.layout.Fields(c.slots(e))
 	e.code = r.code
@@ -93,12 +92,7 @@ func (r *run) rescue(l *lacking, ev *nagare.Event) error {
 	}
 	slots := r.out.Slots
 	slots[s.code], slots[s.message], slots[s.severity] = l.code, l.message, l.severity
-	list := slots[s.labels].List()
-	if list == nil {
-		list = r.out.NewList(nil)
-	}
-	list.Items = append(list.Items, ocsf.TextValue(incomplete))
-	slots[s.labels] = ocsf.ListValue(list)
+	r.label(&s.entry.base, slots, incomplete)
 	r.stats.Incomplete++
 	return nil
 }

@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -204,31 +205,82 @@ func (r *run) base(e *entry, ev *nagare.Event, slots []ocsf.Value) {
 		slots[b.tenant] = ocsf.TextValue(ev.Tenant)
 	}
 	suspect := false
-	if timeOf := r.m.time; timeOf != nil && !slots[b.time].Has() {
+	if timeOf := r.m.time; timeOf != nil && (!slots[b.time].Has() || r.m.native != nil) {
 		r.pending = r.pending[:0]
 		v := timeOf(r)
-		if s, ok := v.Scalar(); ok && !slots[b.original].Has() {
+		s, ok := v.Scalar()
+		had := slots[b.time].Has()
+		if had && ok {
+			// An OCSF event's own time, taken over: its text is kept where it
+			// was in another unit, or is not believed.
+			n, whole := rawjson.ParseInt(s)
+			ok = !whole || n != slots[b.time].Int() || n == 0
+			r.tally.timeUnit = ok && whole && n != 0
+		}
+		if ok && s != "" && !slots[b.original].Has() {
 			slots[b.original] = ocsf.TextValue(clip(s, 256))
 		}
-		if b.when.put(r, slots, &v) {
+		if !had && b.when.put(r, slots, &v) {
 			r.usePending(int32(b.time))
 		}
 	}
 	switch ms := slots[b.time].Int(); {
-	case !slots[b.time].Has():
+	case !slots[b.time].Has() || ms == 0:
 		slots[b.time] = ocsf.IntValue(received)
 		suspect = true
 	case ms < suspectBefore, !ev.Received.IsZero() && ms > received+suspectAhead.Milliseconds():
 		suspect = true
 	}
+	if slots[b.labels].Has() {
+		r.ownLabels(b, slots)
+	}
 	if suspect {
 		r.tally.suspect = true
-		list := slots[b.labels].List()
-		if list == nil {
-			list = r.out.NewList(nil)
+		r.label(b, slots, timeSuspect)
+	}
+}
+
+// timeSuspect labels an event whose own time is not believed.
+const timeSuspect = "time_suspect"
+
+// label adds one of nagare's own labels. The list is a new one: what a mapping
+// lists may be a constant that many events share.
+func (r *run) label(b *baseSlots, slots []ocsf.Value, word string) {
+	list := r.out.NewList(nil)
+	if old := slots[b.labels].List(); old != nil {
+		list.Items = append(list.Items, old.Items...)
+	}
+	list.Items = append(list.Items, ocsf.TextValue(word))
+	slots[b.labels] = ocsf.ListValue(list)
+}
+
+// ownLabels takes nagare's own words, and repeats, out of the labels that an
+// event brings: rules and people believe these words. The original stays in
+// unmapped.
+func (r *run) ownLabels(b *baseSlots, slots []ocsf.Value) {
+	old := slots[b.labels].List()
+	ours := func(i int) bool {
+		s := old.Items[i].Text()
+		return s == timeSuspect || s == incomplete || slices.ContainsFunc(old.Items[:i], func(v ocsf.Value) bool { return v.Text() == s })
+	}
+	forged := false
+	for i := range old.Items {
+		forged = forged || ours(i)
+	}
+	if !forged {
+		return
+	}
+	list := r.out.NewList(nil)
+	for i := range old.Items {
+		if !ours(i) {
+			list.Items = append(list.Items, old.Items[i])
 		}
-		list.Items = append(list.Items, ocsf.TextValue("time_suspect"))
+	}
+	slots[b.labels] = ocsf.Value{}
+	if len(list.Items) > 0 {
 		slots[b.labels] = ocsf.ListValue(list)
+	}
+	for r.unuse(b.labels, 0) {
 	}
 }
 

@@ -38,6 +38,9 @@ type Stats struct {
 	Duplicates int64
 	// TimeSuspect counts events whose time was absent or not believable.
 	TimeSuspect int64
+	// TimeUnit counts OCSF events whose time was in another unit than
+	// milliseconds.
+	TimeUnit int64
 	// Truncated counts unmapped fields cut short or left out at the bounds.
 	Truncated int64
 }
@@ -92,10 +95,11 @@ type tally struct {
 	notInTable  []string
 	dropped     int64
 	suspect     bool
+	timeUnit    bool
 }
 
 func (t *tally) reset() {
-	t.unconverted, t.notInTable, t.dropped, t.suspect = t.unconverted[:0], t.notInTable[:0], 0, false
+	t.unconverted, t.notInTable, t.dropped, t.suspect, t.timeUnit = t.unconverted[:0], t.notInTable[:0], 0, false, false
 }
 
 // lose notes that a value did not fit its attribute.
@@ -119,6 +123,9 @@ func (s *Stats) take(t *tally) {
 	s.Dropped += t.dropped
 	if t.suspect {
 		s.TimeSuspect++
+	}
+	if t.timeUnit {
+		s.TimeUnit++
 	}
 }
 
@@ -148,5 +155,6 @@ func (s *Stats) Add(other *Stats) {
 	s.FellThrough += other.FellThrough
 	s.Duplicates += other.Duplicates
 	s.TimeSuspect += other.TimeSuspect
+	s.TimeUnit += other.TimeUnit
 	s.Truncated += other.Truncated
 }

@@ -219,12 +219,19 @@ func parseEpoch(s string) (int64, bool) {
 	return 0, false
 }
 
-// inRange says whether a time can be one. 0001-01-01 is how some say "never";
-// the years 1970 to 1973 are numbers in the wrong unit, as the schema's own
-// checks have it, and so is what is past the year 5138.
+// inRange says whether a time can be one. What is before 1970 is how some say
+// "never" (0001-01-01, 1601-01-01), or a number that is none; the years 1970 to
+// 1973 are numbers in the wrong unit, as the schema's own checks have it, and
+// so is what is past the year 5138.
 func inRange(ms int64) (int64, bool) {
-	const year1, march1973, year5138 = -62135596800000, 100_000_000_000, 100_000_000_000_000
-	return ms, ms > year1 && (ms <= 0 || ms >= march1973) && ms <= year5138
+	const march1973, year5138 = 100_000_000_000, 100_000_000_000_000
+	return ms, ms == 0 || ms >= march1973 && ms <= year5138
+}
+
+// eventTime is inRange for an event's own time: none happened in 1970.
+func eventTime(ms int64) (int64, bool) {
+	_, ok := inRange(ms)
+	return ms, ok && ms != 0
 }
 
 func number(s string) (int, bool) {
