@@ -7,5 +7,6 @@ type checkCmd struct {
 }
 
 func (c *checkCmd) Run(e *env) error {
+	e.endsAtOnce()
 	return app.Check(e.ctx, e.opts, format(c.Format, e.stdout), e.stdout)
 }

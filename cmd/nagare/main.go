@@ -50,6 +50,11 @@ type env struct {
 	stderr io.Writer
 }
 
+// endsAtOnce lets a signal end the process as it stands. Commands that write
+// nothing call it: they have nothing to drain, and what they compute does not
+// look at the context.
+func (e *env) endsAtOnce() { signal.Reset(os.Interrupt, syscall.SIGTERM) }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

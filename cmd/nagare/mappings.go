@@ -20,6 +20,7 @@ type mappingsCheckCmd struct {
 }
 
 func (c *mappingsCheckCmd) Run(e *env) error {
+	e.endsAtOnce()
 	if c.Coverage {
 		return app.MappingsCoverage(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 	}
@@ -32,11 +33,15 @@ type mappingsTestCmd struct {
 }
 
 func (c *mappingsTestCmd) Run(e *env) error {
+	if !c.Update {
+		e.endsAtOnce()
+	}
 	return app.MappingsTest(e.ctx, e.opts, c.Paths, c.Update, format(c.Format, e.stdout), e.stdout)
 }
 
 type mappingsListCmd struct{ mappingPaths }
 
 func (c *mappingsListCmd) Run(e *env) error {
+	e.endsAtOnce()
 	return app.MappingsList(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 }

@@ -17,17 +17,20 @@ type rulePaths struct {
 type rulesCheckCmd struct{ rulePaths }
 
 func (c *rulesCheckCmd) Run(e *env) error {
+	e.endsAtOnce()
 	return app.RulesCheck(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 }
 
 type rulesTestCmd struct{ rulePaths }
 
 func (c *rulesTestCmd) Run(e *env) error {
+	e.endsAtOnce()
 	return app.RulesTest(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 }
 
 type rulesListCmd struct{ rulePaths }
 
 func (c *rulesListCmd) Run(e *env) error {
+	e.endsAtOnce()
 	return app.RulesList(e.ctx, e.opts, c.Paths, format(c.Format, e.stdout), e.stdout)
 }
