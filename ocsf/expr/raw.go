@@ -277,6 +277,9 @@ func (r *Raw) names(rep *ast.AST) []Issue {
 			if _, err := timeCallOf(e.AsCall()); err != nil {
 				say(e, err.Error(), "")
 			}
+			if err := patternOf(e.AsCall()); err != nil {
+				say(e, err.Error(), "")
+			}
 		}
 		operand, field, ok := member(e)
 		if !ok || operand.Kind() != ast.IdentKind {
