@@ -255,12 +255,13 @@ func (h *Head) rewrite(r *run) []byte {
 	edits := map[int32]string{} // node → what stands there; "" removes it
 	note := func(paths [][]string, edit func(node int32) string) {
 		for _, p := range paths {
-			if i, ok := find(r.doc, p); ok {
-				edits[i] = edit(i)
-			}
+			findAll(r.doc, 0, p, func(i int32) {
+				if edits[i] = ""; r.doc.Live(i) {
+					edits[i] = edit(i)
+				}
+			})
 		}
 	}
-	note(r.m.head.drop, func(int32) string { return "" })
 	note(r.m.head.hash, func(i int32) string {
 		if len(h.opts.HashKey) == 0 || r.doc.Nodes[i].Kind == rawjson.Null {
 			return ""
@@ -273,6 +274,7 @@ func (h *Head) rewrite(r *run) []byte {
 		mac.Write([]byte(text))
 		return `"hash:` + hex.EncodeToString(mac.Sum(nil)[:16]) + `"`
 	})
+	note(r.m.head.drop, func(int32) string { return "" })
 	if len(edits) == 0 {
 		return r.doc.Body()
 	}
@@ -285,21 +287,41 @@ func (h *Head) rewrite(r *run) []byte {
 	return appendEdited(nil, r.doc, 0, edits, touched)
 }
 
-func find(d *rawjson.Doc, path []string) (int32, bool) {
-	i := int32(0)
-	for _, p := range path {
-		var ok bool
-		if i, ok = d.Child(i, p); !ok {
-			return -1, false
+// findAll calls f for every member that a path leads to, through each element
+// of the lists on the way: what must not be stored must not be stored because a
+// sender made a list of it. A member that a later one of its name replaced is
+// found whole, for it may hold what the path means.
+func findAll(d *rawjson.Doc, i int32, path []string, f func(node int32)) {
+	if len(path) == 0 {
+		f(i)
+		return
+	}
+	n := &d.Nodes[i]
+	switch n.Kind {
+	case rawjson.Array:
+		for k := i + 1; k < n.Next; k = d.Nodes[k].Next {
+			findAll(d, k, path, f)
+		}
+	case rawjson.Object:
+		if k, ok := d.Child(i, path[0]); ok {
+			findAll(d, k, path[1:], f)
+		}
+		if d.Duplicates == 0 {
+			return
+		}
+		for k := i + 1; k < n.Next; k = d.Nodes[k].Next {
+			if !d.Live(k) && d.KeyText(k) == path[0] {
+				f(k)
+			}
 		}
 	}
-	return i, true
 }
 
-// appendEdited writes an object of which something is edited.
+// appendEdited writes an object or a list of which something is edited.
 func appendEdited(dst []byte, d *rawjson.Doc, i int32, edits map[int32]string, touched map[int32]bool) []byte {
 	body := d.Body()
-	dst = append(dst, '{')
+	list := d.Nodes[i].Kind == rawjson.Array
+	dst = append(dst, body[d.Nodes[i].Start])
 	any := false
 	for k := i + 1; k < d.Nodes[i].Next; k = d.Nodes[k].Next {
 		edit, edited := edits[k]
@@ -311,7 +333,9 @@ func appendEdited(dst []byte, d *rawjson.Doc, i int32, edits map[int32]string, t
 		}
 		any = true
 		n := &d.Nodes[k]
-		dst = append(dst, body[n.Key:n.Start]...)
+		if !list {
+			dst = append(dst, body[n.Key:n.Start]...)
+		}
 		switch {
 		case edited:
 			dst = append(dst, edit...)
@@ -321,7 +345,7 @@ func appendEdited(dst []byte, d *rawjson.Doc, i int32, edits map[int32]string, t
 			dst = append(dst, body[n.Start:n.End]...)
 		}
 	}
-	return append(dst, '}')
+	return append(dst, body[d.Nodes[i].End-1])
 }
 
 // Detect says which source an unlabelled delivery is of: the one before, if

@@ -47,6 +47,20 @@ func (d *Doc) Child(object int32, name string) (int32, bool) {
 // Name is the member name of a node; "" for elements and the root.
 func (d *Doc) Name(i int32) string { return d.names.all[d.Nodes[i].Path].key }
 
+// KeyText is the name of a member as its object writes it, also of one that a
+// later one replaced, of which Name knows nothing.
+func (d *Doc) KeyText(i int32) string {
+	from := int(d.Nodes[i].Key) + 1
+	end := from
+	for end < len(d.body) && d.body[end] != '"' {
+		if d.body[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	return string(clean(nil, d.body[from:end]))
+}
+
 // Live says whether a node counts: a duplicate replaced by a later one does not.
 func (d *Doc) Live(i int32) bool { return d.Nodes[i].Path != dead }
 
