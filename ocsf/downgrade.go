@@ -315,6 +315,7 @@ func (r *downgradeRows) convert(in, out *Event, dst []Problem) []Problem {
 	c.slots(r, in.Slots, out.Slots, "")
 	c.listProfiles(r)
 	c.settle(r, out.Slots, "", true)
+	c.dangling()
 	Finish(out)
 	return Validate(out, dst)
 }
@@ -542,6 +543,54 @@ func (c *conversion) observables(r *downgradeRows, m *downgradeMove, v Value, to
 	if own.Len() > 0 {
 		c.list(m.rows, "observables", &own, &to[m.to], "")
 	}
+}
+
+// dangling takes out the observables whose attribute went to unmapped: they
+// would point at nothing.
+func (c *conversion) dangling() {
+	slot := c.out.Layout.Slot("observables")
+	if slot < 0 || !c.out.Slots[slot].Has() {
+		return
+	}
+	list := c.out.NewList(c.out.Layout.slots[slot].Rows)
+	own := c.out.Slots[slot].List()
+	for i := range own.Len() {
+		row := own.At(i)
+		if name := row[obsName].s; !hasPath(c.out.Layout.Object, name) || hasValue(c.out.Layout, c.out.Slots, name, row[obsValue].s) {
+			list.Items = append(list.Items, row...)
+		}
+	}
+	if c.out.Slots[slot] = (Value{}); list.Len() > 0 {
+		c.out.Slots[slot] = ListValue(list)
+	}
+}
+
+// hasValue says whether a text is at a dotted path, in any row on the way. A
+// path to an object is there when anything of it is.
+func hasValue(l *Layout, slots []Value, path, text string) bool {
+	for i := range l.slots {
+		v, p := slots[i], l.slots[i].Path
+		switch rest, below := strings.CutPrefix(path, p+"."); {
+		case v.k == Absent:
+		case p == path && v.k == ListKind && v.l.Row == nil:
+			if slices.ContainsFunc(v.l.Items, func(x Value) bool { return x.text(l.slots[i].Attr) == text }) {
+				return true
+			}
+		case p == path:
+			if v.k == ListKind || v.text(l.slots[i].Attr) == text {
+				return true
+			}
+		case below && v.k == ListKind && v.l.Row != nil:
+			for r := range v.l.Len() {
+				if hasValue(v.l.Row, v.l.At(r), rest, text) {
+					return true
+				}
+			}
+		case strings.HasPrefix(p, path+"."):
+			return true
+		}
+	}
+	return false
 }
 
 // hasPath says whether a dotted path, through lists too, leads to an attribute.

@@ -266,7 +266,7 @@ func TestDowngrade(t *testing.T) {
 		"a number that grew": {3002, `"duration": 3000000000, ` + signIn, map[string]string{"duration": "", "unmapped.duration": "3000000000"}},
 		"text for a number":  {2005, `"finding_info_list": [{"title": "t", "uid": "u"}], "status_id": 1, "priority_id": 3, "assignee.name": "a"`, map[string]string{"class_uid": "2005", "priority": "", "priority_id": "3", "unmapped.priority": "High"}},
 		"an address it refuses": {3002, `"user.email_addr": "a=b@example.com", ` + signIn,
-			map[string]string{"user.email_addr": "", "unmapped.user.email_addr": "a=b@example.com"}},
+			map[string]string{"user.email_addr": "", "unmapped.user.email_addr": "a=b@example.com", "observables.0.name": "user.name", "observables.1": ""}},
 		"a sender it refuses": {4009, `"direction_id": 1, "email": {"from": "b=c@example.com", "to": ["d@example.com"], "subject": "s"}`,
 			map[string]string{"class_uid": "0", "unmapped.email.from": "b=c@example.com", "unmapped.email.to": `["d@example.com"]`, "unmapped.email.subject": "s"}},
 		"a profile it lacks": {3002, `"metadata.profiles": ["cloud", "osint"], "osint": [{"type_id": 1, "value": "192.0.2.1", "name": "n"}], "cloud.provider": "AWS", ` + signIn,
