@@ -21,13 +21,6 @@ func shardsOf(mons []*Monitor) (out []int) {
 	return out
 }
 
-func sum(n []int) (s int) {
-	for _, v := range n {
-		s += v
-	}
-	return s
-}
-
 // TestRunBalances: workers come and go, and each has within one as many shards
 // as another; and what is even stays as it is.
 func TestRunBalances(t *testing.T) {

@@ -36,7 +36,7 @@ type pump struct {
 	// done is closed at the end. Then ended says that the shard is finished,
 	// clean that all that was asked for was done, and drained that nothing was
 	// left in the queue.
-	done         chan struct{}
+	done                  chan struct{}
 	ended, clean, drained bool
 
 	to      nagare.Position // the last record processed

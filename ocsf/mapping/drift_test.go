@@ -3,7 +3,6 @@ package mapping_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -239,6 +238,6 @@ func written(mark string) []string {
 
 func (d *drift) fail(format string, args ...any) {
 	if d.wrong++; d.wrong <= 30 {
-		d.t.Error(fmt.Sprintf(format, args...))
+		d.t.Errorf(format, args...)
 	}
 }

@@ -89,7 +89,6 @@ type reader struct {
 	format [][]byte // of rows without a header
 	header [][]byte // of the rows that follow
 	fields [][]byte
-	out    []byte
 	dead   int // in a row
 	emit   func(producers.Item) error
 }

@@ -111,7 +111,7 @@ func fields(text string) (out []Field) {
 }
 
 // marks are what stands in front of a line that names something.
-const marks = "*•・■□◆◇●○▼▽▲△▶►◎※-–—─>|[]【】〔〕≪≫<> \t\u3000"
+const marks = "*•・■□◆◇●○▼▽▲△▶►◎※-–—─>|[]【】〔〕≪≫< \t\u3000"
 
 // split takes a line apart into label and value. A label without a value is
 // one whose line ends there.
