@@ -57,9 +57,10 @@ type mapSummary struct {
 	NotInTable  map[string]int64 `json:"not_in_table"`
 	// Incomplete counts events that lacked what their class requires and
 	// became base events; TimeSuspect those without a believable time;
-	// Duplicates members of objects that a later one of the same name replaced.
+	// TimeUnit OCSF events whose time was not in milliseconds; Duplicates members of objects that a later one of the same name replaced.
 	Incomplete  int64            `json:"incomplete"`
 	TimeSuspect int64            `json:"time_suspect"`
+	TimeUnit    int64            `json:"time_unit,omitempty"`
 	Duplicates  int64            `json:"duplicates"`
 	Dead        map[string]int64 `json:"dead"`
 	MBPerS      float64          `json:"mb_per_s"`
@@ -72,6 +73,7 @@ func (s *mapSummary) add(st *mapping.Stats, mapped *int64) {
 	s.Unmapped += st.Unmapped
 	s.Incomplete += st.Incomplete
 	s.TimeSuspect += st.TimeSuspect
+	s.TimeUnit += st.TimeUnit
 	s.Duplicates += st.Duplicates
 	*mapped += st.Mapped
 	for _, n := range []struct {

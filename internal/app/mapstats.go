@@ -85,7 +85,7 @@ func (c *mappingCollector) Collect(ch chan<- prometheus.Metric) {
 		send(mapUnknown, st.Unknown.Map())
 		send(mapUnconverted, st.ByAttribute.Map())
 		send(mapNotInTable, st.ByTable.Map())
-		send(mapOdd, map[string]int64{"incomplete": st.Incomplete, "fell_through": st.FellThrough, "time_suspect": st.TimeSuspect,
+		send(mapOdd, map[string]int64{"incomplete": st.Incomplete, "fell_through": st.FellThrough, "time_suspect": st.TimeSuspect, "time_unit": st.TimeUnit,
 			"duplicate": st.Duplicates, "truncated": st.Truncated, "dropped": st.Dropped})
 	})
 }

@@ -174,7 +174,8 @@ func (f *fitter) distinct() {
 	for _, p := range f.pairs {
 		p.Key = strings.ToValidUTF8(p.Key, "\uFFFD")
 		p.Value = strings.ToValidUTF8(p.Value, "\uFFFD")
-		if strings.HasPrefix(p.Key, "nagare.") {
+		// Mapping has renamed the source's own already; what it says itself stays.
+		if strings.HasPrefix(p.Key, "nagare.") && p.Key != "nagare.truncated" {
 			p.Key = "source." + p.Key
 		}
 		if old, ok := f.seen[p.Key]; ok {
