@@ -118,10 +118,27 @@ func byHand(body []byte) map[string]any {
 	put(get("eventType"), "metadata", "event_code")
 	put(get("transaction", "id"), "metadata", "correlation_uid")
 	put(get("uuid"), "metadata", "uid")
-	put(get("actor", "id"), "user", "uid")
-	put(get("actor", "displayName"), "user", "name")
-	put(get("actor", "alternateId"), "user", "email_addr")
-	put(get("actor", "type"), "user", "type")
+	user := func() map[string]any {
+		u := map[string]any{"uid": get("actor", "id"), "full_name": get("actor", "displayName"), "type": get("actor", "type")}
+		u["type_id"] = map[string]int{"User": 1, "Admin": 2, "SystemPrincipal": 3}[get("actor", "type").(string)]
+		if mail, ok := get("actor", "alternateId").(string); ok {
+			u["name"] = mail
+			if strings.Contains(mail, "@") {
+				u["email_addr"] = mail
+			}
+		}
+		return u
+	}
+	put(user(), "user")
+	put(user(), "actor", "user")
+	put(map[string]int{"DEBUG": 1, "INFO": 1, "WARN": 3, "ERROR": 4}[get("severity").(string)], "severity_id")
+	put(true, "is_remote")
+	put("Okta Identity Cloud", "metadata", "product", "name")
+	put("Okta", "metadata", "product", "vendor_name")
+	put(get("published"), "metadata", "original_time")
+	_, second := get("debugContext", "debugData", "authMethodSecondType").(string)
+	put(second, "session", "is_mfa")
+	put(second, "is_mfa")
 	put(get("authenticationContext", "externalSessionId"), "session", "uid")
 	put(get("client", "ipAddress"), "src_endpoint", "ip")
 	put(get("client", "device"), "src_endpoint", "type")
@@ -152,13 +169,37 @@ func byHand(body []byte) map[string]any {
 		}
 	}
 	var factors []any
+	resists := "unknown"
 	for _, k := range []string{"authMethodFirstType", "authMethodSecondType"} {
 		if s, ok := get("debugContext", "debugData", k).(string); ok {
 			if parts := strings.Split(s, ":"); len(parts) > 1 {
-				factors = append(factors, map[string]any{"provider": parts[0], "factor_type": parts[1]})
+				m := handMethods[strings.ToLower(parts[1])]
+				factors = append(factors, map[string]any{"provider": parts[0], "factor_type": m.name, "factor_type_id": m.id})
+				if resists != "true" && m.resists != "" {
+					resists = m.resists
+				}
 			}
 		}
 	}
+	put([]any{"interactive", "phishing_resistant:" + resists}, "metadata", "labels")
+	enrichments := []any{map[string]any{"name": "auth.phishing_resistant", "type": "authenticator", "provider": "nagare", "value": resists, "data": map[string]any{
+		"method": get("debugContext", "debugData", "authMethodFirstType"), "second": get("debugContext", "debugData", "authMethodSecondType")}}}
+	for _, k := range []string{"behaviors", "risk"} {
+		if s, ok := get("debugContext", "debugData", k).(string); ok {
+			enrichments = append(enrichments, map[string]any{"name": k, "provider": "Okta", "value": s, "data": s})
+		}
+	}
+	out["enrichments"] = enrichments
 	out["auth_factors"] = factors
 	return out
+}
+
+// handMethods are the authenticators of byHand.
+var handMethods = map[string]struct {
+	name    string
+	id      int
+	resists string
+}{
+	"password": {"Password", 11, "false"}, "webauthn": {"WebAuthn", 10, "true"}, "push": {"Push Notification", 5, "false"},
+	"totp": {"OTP", 7, "false"}, "sms": {"SMS", 1, "false"}, "email": {"Email", 8, "false"},
 }

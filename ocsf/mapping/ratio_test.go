@@ -78,6 +78,81 @@ func BenchmarkAgainstHand(b *testing.B) {
 	}
 }
 
+// fortyPaths maps 40 paths of the sign-in, as many as an event has that people
+// read, and the constants that go with them.
+const fortyPaths = `source: okta
+products: {okta: {vendor_name: Okta, name: Okta Identity Cloud}}
+uid: raw.uuid
+time: raw.published
+tables:
+  outcome: {SUCCESS: Success, ALLOW: Success, FAILURE: Failure, DENY: Failure}
+  severity: {INFO: Informational, WARN: Medium, ERROR: High}
+  actor: {User: User, SystemPrincipal: System}
+events:
+  - when: raw.eventType == "policy.evaluate_sign_on"
+    class: authentication
+    activity: Logon
+    set:
+      message: raw.displayMessage
+      severity: tables.severity[raw.severity]
+      status: tables.outcome[raw.outcome.result]
+      status_code: raw.outcome.result
+      status_detail: raw.outcome.reason
+      is_remote: true
+      metadata: {event_code: raw.eventType, correlation_uid: raw.transaction.id, log_version: raw.version, log_name: "'System Log'"}
+      user: {uid: raw.actor.id, name: raw.actor.alternateId, full_name: raw.actor.displayName, email_addr: raw.actor.alternateId, type: "tables.actor[raw.actor.type]"}
+      actor.user: {uid: raw.actor.id, name: raw.actor.alternateId, full_name: raw.actor.displayName}
+      service:
+        name: raw.target[0].displayName
+        uid: raw.target[0].id
+      session: {uid: raw.authenticationContext.externalSessionId}
+      src_endpoint:
+        ip: raw.client.ipAddress
+        type: raw.client.device
+        domain: raw.securityContext.domain
+        location:
+          city: raw.client.geographicalContext.city
+          region: raw.client.geographicalContext.state
+          country: raw.client.geographicalContext.country
+          postal_code: raw.client.geographicalContext.postalCode
+          lat: raw.client.geographicalContext.geolocation.lat
+          long: raw.client.geographicalContext.geolocation.lon
+          isp: raw.securityContext.isp
+        autonomous_system: {number: raw.securityContext.asNumber, name: raw.securityContext.asOrg}
+      http_request: {user_agent: raw.client.userAgent.rawUserAgent, uid: raw.debugContext.debugData.requestId, url.path: raw.debugContext.debugData.requestUri}
+      device: {uid: raw.device.id, name: raw.device.name, os: {name: raw.device.os_platform, version: raw.device.os_version}, is_managed: raw.device.managed}
+      auth_factors:
+        - {provider: raw.debugContext.debugData.authMethodFirstType, factor_type: "'Password'"}
+        - {provider: raw.debugContext.debugData.authMethodSecondType, factor_type: "'WebAuthn'"}
+`
+
+// BenchmarkFortyPaths makes OCSF JSON lines with a mapping of 40 paths.
+func BenchmarkFortyPaths(b *testing.B) {
+	m, _ := loadText(b, fortyPaths).Source("okta")
+	ev := &nagare.Event{Source: "okta", UID: "u", Received: time.Now(), Body: signIn(b)}
+	var sc mapping.Scratch
+	var out ocsf.Event
+	var line []byte
+	var spent time.Duration
+	n := 0
+	runtime.GC()
+	b.ReportAllocs()
+	for b.Loop() {
+		began := cpuTime(b)
+		for range 1000 {
+			if err := m.Normalize(ev, &out, &sc); err != nil {
+				b.Fatal(err)
+			}
+			line = out.AppendJSON(line[:0])
+		}
+		spent += cpuTime(b) - began
+		n += 1000
+	}
+	b.ReportMetric(0, "ns/op") // of a thousand
+	b.ReportMetric(spent.Seconds()*1e6/float64(n), "us/event")
+	b.ReportMetric(float64(n*len(ev.Body))/1e6/spent.Seconds(), "MB/s")
+}
+
 // BenchmarkScale shows what an event costs when there is more that does not
 // concern it, as a ratio to the least: all mappings loaded instead of one, and
 // a table of 10,000 rows instead of 10.
