@@ -76,6 +76,9 @@ func TestForeignWordsAreNotBelieved(t *testing.T) {
 		{"0", `{"time":0}`, "metadata.original_time", "0"},
 		{"another twin", `{"start_time":1767312838765,"start_time_dt":"2020-01-01T00:00:00Z"}`, "start_time_dt", "2026-01-02T00:13:58.765Z"},
 		{"another twin stays", `{"start_time":1767312838765,"start_time_dt":"2020-01-01T00:00:00Z"}`, "unmapped.start_time_dt", "2020-01-01T00:00:00Z"},
+		{"other captions", `{"http_request":{"url":{"url_string":"https://example.com/","category_ids":[1,99],"categories":["Shopping","Zoo"]}}}`, "http_request.url.categories", "[Adult/Mature Content Other]"},
+		{"other captions stay", `{"http_request":{"url":{"url_string":"https://example.com/","category_ids":[1,99],"categories":["Shopping","Zoo"]}}}`, "unmapped.http_request.url.categories", `["Shopping","Zoo"]`},
+		{"captions of their own for Other", `{"http_request":{"url":{"url_string":"https://example.com/","category_ids":[1,99],"categories":["Adult/Mature Content","Zoo"]}}}`, "http_request.url.categories", "[Adult/Mature Content Zoo]"},
 		{"no other time", `{"start_time":-9223372036855000}`, "start_time", ""},
 		{"no other time stays", `{"start_time":-9223372036855000}`, "unmapped.start_time", "-9223372036855000"},
 	} {
