@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"nagare"
+	"nagare/ocsf/mapping"
 	"nagare/ocsf/mappings"
 )
 
@@ -37,7 +38,7 @@ func MappingsCheck(_ context.Context, o Options, paths []string, format string, 
 		m, _ := c.mappings.Source(source)
 		for _, k := range m.Cases {
 			for _, name := range []string{k.File, k.Golden} {
-				f, err := caseFiles{}.Open(path.Join(path.Dir(m.File), name))
+				f, err := caseFiles{named: len(paths) > 0}.Open(path.Join(path.Dir(m.File), name))
 				if err != nil {
 					problems = append(problems, nagare.Problem{File: m.File, Line: k.Line, Code: "case-file", Warning: true,
 						Message: fmt.Sprintf("a case names %s, which cannot be read: %v", name, err), Suggestion: "mappings test --update writes golden files"})
@@ -199,10 +200,10 @@ func MappingsTest(_ context.Context, o Options, paths []string, update bool, for
 	if err != nil {
 		return err
 	}
-	if update && len(c.problems) == 0 {
+	if update && !mapping.Failed(c.problems) {
 		for _, source := range c.mappings.Sources() {
 			m, _ := c.mappings.Source(source)
-			for _, r := range c.mappings.Test(caseFiles{}, source) {
+			for _, r := range c.mappings.Test(caseFiles{named: len(paths) > 0}, source) {
 				if len(r.Got) == 0 {
 					continue
 				}
@@ -216,7 +217,7 @@ func MappingsTest(_ context.Context, o Options, paths []string, update bool, for
 	var results []caseResult
 	for _, source := range c.mappings.Sources() {
 		m, _ := c.mappings.Source(source)
-		for _, r := range c.mappings.Test(caseFiles{}, source) {
+		for _, r := range c.mappings.Test(caseFiles{named: len(paths) > 0}, source) {
 			results = append(results, caseResult{m.File, r.Case.Line, source, r.Case.File, len(r.Failures) == 0, strings.Join(r.Failures, "; ")})
 		}
 	}
@@ -333,12 +334,15 @@ func joinInts(ns []int) string {
 	return strings.Join(parts, ", ")
 }
 
-// caseFiles opens the files of cases by the names that mappings have: the
-// embedded ones, or those beside a file that a person named.
-type caseFiles struct{}
+// caseFiles opens the files of cases by the names that mappings have: those
+// beside the files that a person named, else the embedded ones.
+type caseFiles struct{ named bool }
 
 // Open implements fs.FS.
-func (caseFiles) Open(name string) (fs.File, error) {
+func (c caseFiles) Open(name string) (fs.File, error) {
+	if c.named {
+		return os.Open(filepath.FromSlash(name))
+	}
 	if inside, ok := strings.CutPrefix(name, "ocsf/mappings/"); ok {
 		if f, err := mappings.FS.Open(inside); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
