@@ -72,8 +72,9 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empt
 		if s.streams[in.StreamName] != nil {
 			return errorf(resourceInUse, "Stream %s under account 000000000000 already exists.", in.StreamName)
 		}
+		now := s.writer.now()
 		st := &stream{
-			name: in.StreamName, created: s.writer.now(), retention: s.cfg.Retention,
+			name: in.StreamName, created: now, retention: s.cfg.Retention,
 			maxRecord: maxRecord, onDemand: onDemand, nextIndex: shards,
 			settings: set, attached: hung,
 		}
@@ -83,7 +84,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empt
 			if i+1 < shards {
 				high = starts[i+1].previous()
 			}
-			st.shards = append(st.shards, s.newShard(st, i, low, high))
+			st.shards = append(st.shards, s.newShard(st, i, low, high, now))
 		}
 		if err := s.meta.change(func(tx *sql.Tx) error { return insertStream(tx, st) }); err != nil {
 			return err
@@ -96,11 +97,14 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*empt
 	})
 }
 
-// newShard makes an open shard that begins now. Only the writer calls it.
-func (s *Server) newShard(st *stream, index int, low, high hashKey) *shard {
+// newShard makes an open shard. One change of a stream has one time of the
+// writer's, which is given, so that no moment falls between a stream and its
+// first shards, or between a parent and its children. Only the writer calls
+// it.
+func (s *Server) newShard(st *stream, index int, low, high hashKey, created int64) *shard {
 	start := s.writer.next()
 	return &shard{
-		stream: st, index: index, low: low, high: high, start: start, created: s.writer.now(),
+		stream: st, index: index, low: low, high: high, start: start, created: created,
 		last: start, tail: tail{after: start}, changed: make(chan struct{}),
 	}
 }

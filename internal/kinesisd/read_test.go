@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,5 +175,32 @@ func TestReadsWaitForMemory(t *testing.T) {
 	}
 	if !s.pages.TryAcquire(maxPagesInMemory) {
 		t.Error("pages were dropped, but their memory is still taken")
+	}
+}
+
+// TestOneChangeHasOneTime lists shards at times a clock that never stands
+// still puts between the steps of a change: the first shards are as old as
+// their stream, and there is always either a parent or its children.
+func TestOneChangeHasOneTime(t *testing.T) {
+	var ms atomic.Int64
+	ms.Store(newClock().at.UnixMilli())
+	s := open(t, Config{now: func() time.Time { return time.UnixMilli(ms.Add(1)) }})
+	must(t, s, "CreateStream", `{"StreamName":"s","ShardCount":2}`)
+	before := ms.Load()
+	must(t, s, "SplitShard", `{"StreamName":"s","ShardToSplit":"shardId-000000000000","NewStartingHashKey":"9"}`)
+	list := func(filter string) int {
+		return len(must(t, s, "ListShards", `{"StreamName":"s","ShardFilter":`+filter+`}`)["Shards"].([]any))
+	}
+	if n := list(`{"Type":"AT_TRIM_HORIZON"}`); n != 2 {
+		t.Errorf("%d shards at the trim horizon, want the first 2", n)
+	}
+	for at := before; at < ms.Load(); at++ {
+		n := list(fmt.Sprintf(`{"Type":"AT_TIMESTAMP","Timestamp":%d.%03d}`, at/1000, at%1000))
+		if n != 2 && n != 3 {
+			t.Errorf("%d shards %d ms after the split began, want 2 or 3", n, at-before)
+		}
+		if at > before+100 {
+			break
+		}
 	}
 }

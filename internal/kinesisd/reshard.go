@@ -10,12 +10,13 @@ import (
 type resharding struct {
 	s     *Server
 	st    *stream
+	at    int64 // milliseconds, when all of it happens
 	ended map[*shard]sequence
 	made  []*shard
 }
 
 func (s *Server) reshard(st *stream) *resharding {
-	return &resharding{s: s, st: st, ended: map[*shard]sequence{}}
+	return &resharding{s: s, st: st, at: s.writer.now(), ended: map[*shard]sequence{}}
 }
 
 // split ends a shard and makes two of its range; the second begins at key.
@@ -38,7 +39,7 @@ func (r *resharding) merge(sh, adjacent *shard) *shard {
 }
 
 func (r *resharding) make(low, high hashKey, parent, adjacent string) *shard {
-	sh := r.s.newShard(r.st, r.st.nextIndex+len(r.made), low, high)
+	sh := r.s.newShard(r.st, r.st.nextIndex+len(r.made), low, high, r.at)
 	sh.parent, sh.adjacent = parent, adjacent
 	r.made = append(r.made, sh)
 	return sh
@@ -46,10 +47,9 @@ func (r *resharding) make(low, high hashKey, parent, adjacent string) *shard {
 
 // apply stores the change, then shows it.
 func (r *resharding) apply() error {
-	at := r.s.writer.now()
 	for _, sh := range r.made { // those that were made only to be divided again
 		if end, ok := r.ended[sh]; ok {
-			sh.end, sh.last, sh.closed = end, end, at
+			sh.end, sh.last, sh.closed = end, end, r.at
 		}
 	}
 	next := r.st.nextIndex + len(r.made)
@@ -60,7 +60,7 @@ func (r *resharding) apply() error {
 			}
 		}
 		for sh, end := range r.ended {
-			if _, err := tx.Exec(`UPDATE shards SET "end" = ?, closed = ? WHERE number = ?`, int64(end), at, sh.number); err != nil {
+			if _, err := tx.Exec(`UPDATE shards SET "end" = ?, closed = ? WHERE number = ?`, int64(end), r.at, sh.number); err != nil {
 				return err
 			}
 		}
@@ -75,7 +75,7 @@ func (r *resharding) apply() error {
 	r.st.nextIndex = next
 	r.st.shards = append(slices.Clone(r.st.shards), r.made...)
 	for sh, end := range r.ended {
-		sh.end, sh.last, sh.closed = end, end, at
+		sh.end, sh.last, sh.closed = end, end, r.at
 		sh.wake()
 	}
 	r.st.reopen()
