@@ -165,6 +165,9 @@ func (c *Committer) Open(ctx context.Context) (Item, error) {
 	if err := c.settle(ctx); err != nil {
 		return Item{}, err
 	}
+	if err := c.ahead(ctx); err != nil {
+		return Item{}, err
+	}
 	c.cfg.At(StepOpened)
 	return c.item, nil
 }

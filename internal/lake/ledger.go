@@ -129,17 +129,28 @@ func ReadManifest(ctx context.Context, stage blob.Store, key string) (*Manifest,
 	}
 	m := &Manifest{}
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("lake: manifest %s: %w", key, err)
+		return nil, fmt.Errorf("lake: %w %s: %w", errManifest, key, err)
 	}
 	if m.Version != 1 {
-		return nil, fmt.Errorf("lake: manifest %s has version %d, this program knows 1: use the newer program", key, m.Version)
+		return nil, fmt.Errorf("lake: %w %s has version %d, this program knows 1: use the newer program", errManifest, key, m.Version)
 	}
 	return m, nil
 }
 
+// errManifest is of a manifest that was read and makes no sense.
+var errManifest = errors.New("manifest")
+
 // ErrLedgerLost is returned when there are objects of a shard but no ledger
 // row: what was committed is not known, and to begin again would double it.
-var ErrLedgerLost = errors.New("lake: the ledger has no row for this shard although there are objects of it")
+var ErrLedgerLost = errors.New("lake: the ledger has no row for this shard although there are objects of it: " + howToRebuild)
+
+// ErrLedgerBehind is returned when there are objects of commits that the
+// ledger row knows nothing of, as after its store was put back from a backup:
+// to commit those events once more would double them.
+var ErrLedgerBehind = errors.New("lake: the ledger is behind the objects of this shard: " + howToRebuild)
+
+// howToRebuild is what a person does about it.
+const howToRebuild = "stop all workers, run nagare lake rebuild, and start them again"
 
 // ErrDifferent is returned when a lake object has other bytes than the commit
 // that owns its name. Somebody wrote there; a person has to look.

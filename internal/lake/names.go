@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"nagare"
@@ -45,6 +47,55 @@ func archivePrefix(stream, shard string) string {
 
 func archiveKey(stream, shard string, n int64, first time.Time) string {
 	return fmt.Sprintf("%s%012d-%s.frames", archivePrefix(stream, shard), n, first.UTC().Format("20060102T150405Z"))
+}
+
+// stageOf takes the key of a staged object apart: whose it is, and the number
+// that the ledger had before its commit.
+func stageOf(key string) (app, stream, shard string, n int64, name string, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 7 || parts[0] != "stage" {
+		return "", "", "", 0, "", false
+	}
+	n, ok = number(parts[4])
+	return parts[1], parts[2], parts[3], n, parts[6], ok
+}
+
+// publishedOf takes the key of an object of the lake, or of dead letters,
+// apart: the short name of the stream, the shard, the number of the commit.
+func publishedOf(key string) (short, shard string, n int64, ok bool) {
+	name := key[strings.LastIndexByte(key, '/')+1:]
+	switch {
+	case strings.HasPrefix(key, deadPrefix):
+		name, ok = strings.CutSuffix(name, ".jsonl.zst")
+	default:
+		if name, ok = strings.CutSuffix(name, ".zstd.parquet"); ok {
+			i := strings.LastIndexByte(name, '-') // what counts the files of a commit
+			name = name[:max(i, 0)]
+		}
+	}
+	first, last := strings.IndexByte(name, '-'), strings.LastIndexByte(name, '-')
+	if !ok || first < 0 || first == last {
+		return "", "", 0, false
+	}
+	n, ok = number(name[last+1:])
+	return name[:first], name[first+1 : last], n, ok
+}
+
+// archiveOf takes the key of an archive object apart.
+func archiveOf(key string) (stream, shard string, n int64, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 4 {
+		return "", "", 0, false
+	}
+	digits, _, _ := strings.Cut(parts[3], "-")
+	n, ok = number(digits)
+	return parts[1], parts[2], n, ok && strings.HasSuffix(key, ".frames")
+}
+
+// number reads the number of a commit: twelve digits, or more.
+func number(digits string) (int64, bool) {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, err == nil && n >= 0 && len(digits) >= 12
 }
 
 const deadPrefix = "deadletters/"
