@@ -242,6 +242,26 @@ func TestKilledWhileSending(t *testing.T) {
 	}
 }
 
+// TestChannelNotLookedUp: a sender that does not know the channel's id yet is
+// to look for a message, and Slack does not answer what the id is. It must ask
+// again, not post again.
+func TestChannelNotLookedUp(t *testing.T) {
+	for _, away := range []fault{{refuse: true}, {hang: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fakeSlack{history: true, faults: []fault{{status: 500, apply: true}, away}}
+			s := newStore(newMemory())
+			record(t, s, match("u1"))
+			running(t, s, 10*time.Minute, to(bot(f)))
+			if n := len(f.posted()); n != 1 {
+				t.Errorf("posted %d times, want once", n)
+			}
+			if d := state(t, s, match("u1")); d.State != Sent || d.Repeat {
+				t.Errorf("delivery %+v, want sent, not as a repeat", d)
+			}
+		})
+	}
+}
+
 // TestTwoSenders work on the same rows in two processes, while Slack is in a
 // bad mood.
 func TestTwoSenders(t *testing.T) {

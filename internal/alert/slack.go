@@ -122,7 +122,10 @@ func (b *slackBot) Find(ctx context.Context, m Message, since time.Time) (Receip
 	const page, maxPages = 200, 100
 	channel := m.Channel
 	if channel == "" {
-		channel = b.resolve(ctx)
+		var err error
+		if channel, err = b.resolve(ctx); err != nil {
+			return Receipt{}, false, err
+		}
 	}
 	// Slack's clock is not ours.
 	oldest := strconv.FormatInt(since.Add(-5*time.Minute).Unix(), 10)
@@ -164,23 +167,30 @@ func (b *slackBot) Find(ctx context.Context, m Message, since time.Time) (Receip
 }
 
 // resolve is the channel's id. Posting takes a name, reading does not; where
-// the name cannot be looked up it is tried as it is.
-func (b *slackBot) resolve(ctx context.Context) string {
+// Slack does not let us look the name up it is tried as it is. When it just
+// did not answer, nothing is known about the messages either: that is an error,
+// and no reason to post again.
+func (b *slackBot) resolve(ctx context.Context) (string, error) {
 	const maxPages = 20
 	name, isName := strings.CutPrefix(b.channel, "#")
 	if b.id != "" || !isName {
-		return or(b.id, b.channel)
+		return or(b.id, b.channel), nil
 	}
 	params := &slack.GetConversationsParameters{ExcludeArchived: true, Limit: 999, Types: []string{"public_channel", "private_channel"}}
 	for range maxPages {
 		channels, next, err := b.api.GetConversationsContext(ctx, params)
 		if err != nil {
-			break
+			err = slackError(err)
+			var permanent *Permanent
+			if errors.As(err, &permanent) { // no right to list
+				break
+			}
+			return "", err
 		}
 		for _, c := range channels {
 			if c.Name == name {
 				b.id = c.ID
-				return b.id
+				return b.id, nil
 			}
 		}
 		if next == "" {
@@ -188,7 +198,7 @@ func (b *slackBot) resolve(ctx context.Context) string {
 		}
 		params.Cursor = next
 	}
-	return b.channel
+	return b.channel, nil
 }
 
 func or(a, b string) string {
