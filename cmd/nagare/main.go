@@ -36,6 +36,7 @@ type commands struct {
 	Replay      replayCmd      `cmd:"" help:"Read the stream or the archive again: evaluate the rules, or fill another lake."`
 	Checkpoints checkpointsCmd `cmd:"" help:"How far each application is: list, save under a name, set."`
 	Alerts      alertsCmd      `cmd:"" help:"Alerts: list, show, acknowledge, close."`
+	Lake        lakeCmd        `cmd:"" help:"The lake: its ledger."`
 	Deadletters deadlettersCmd `cmd:"" help:"Events that could not be used, with their reasons."`
 	Check       checkCmd       `cmd:"" help:"Check configuration, mappings and rules without starting anything."`
 	Kinesis     kinesisCmd     `cmd:"" help:"Run the embedded Kinesis server alone."`

@@ -28,7 +28,8 @@ func (p *pipeline) adminHandler() http.Handler {
 }
 
 // ready answers 200 when every consumer there is reads its stream, and says for
-// each shard how far it is and what it waits for.
+// each shard how far it is and what it waits for. A shard whose ledger is lost
+// is not read until a person does something, so it is not ready.
 func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 	type shard struct {
 		Shard  string  `json:"shard"`
@@ -49,16 +50,26 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 		Ready     bool       `json:"ready"`
 		Consumers []consumer `json:"consumers"`
 	}{Ready: true, Consumers: []consumer{}}
+	stopped := map[[2]string]bool{}
+	if p.compact {
+		for _, s := range p.compactStats.Lake.Stopped() {
+			stopped[[2]string{streamName(s.Stream), s.Shard}] = true
+		}
+	}
 	for _, m := range p.monitors {
 		h := m.Health()
 		c := consumer{App: h.App, Stream: h.Stream, Ready: h.Ready, Reason: h.Reason, Shards: []shard{}}
 		for _, s := range h.Shards {
 			c.Shards = append(c.Shards, shard{s.Shard, s.Lag.Seconds(), s.Reason, s.Gap})
+			if h.App == compactApp && stopped[[2]string{h.Stream, s.Shard}] {
+				c.Ready = false
+				c.Reason = "shards cannot be opened: the lake's ledger is lost or behind the lake; see there"
+			}
 		}
 		for _, u := range h.Unread {
 			c.Unread = append(c.Unread, u.Shard)
 		}
-		answer.Ready = answer.Ready && h.Ready
+		answer.Ready = answer.Ready && c.Ready
 		answer.Consumers = append(answer.Consumers, c)
 	}
 	w.Header().Set("Content-Type", "application/json")

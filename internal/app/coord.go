@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
-	"nagare"
 	"nagare/internal/config"
 	"nagare/internal/coord"
 )
@@ -61,13 +59,8 @@ func openDynamoDB(ctx context.Context, o Options, c config.Coord) (coord.Store, 
 }
 
 // coordConfig reads what the configuration says of the rows, for commands that
-// need nothing else of it, and no mapping to know the sources.
+// need nothing else of it.
 func coordConfig(o Options) (config.Coord, error) {
-	name := o.configFile()
-	if name == "" {
-		return config.Default().Coord, nil
-	}
-	c, problems := config.Load(name, nil)
-	problems = slices.DeleteFunc(problems, func(p nagare.Problem) bool { return p.Code == "unknown-source" })
-	return c.Coord, problemsError("the rows were not opened", problems)
+	c, err := plainConfig(o)
+	return c.Coord, err
 }

@@ -110,7 +110,10 @@ func (p *pipeline) registerLake(plain func(name, help string, f func() int64)) {
 	plain("lake_files_total", "Parquet files published.", s.Lake.Files.Load)
 	plain("lake_bytes_total", "Bytes of objects published.", s.Lake.Bytes.Load)
 	plain("lake_recovered_total", "Commits that another attempt had left unpublished.", s.Lake.Recovered.Load)
-	p.reg.MustRegister(deadCollector{s})
+	p.reg.MustRegister(deadCollector{s}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "nagare", Name: "lake_stopped_shards",
+		Help: "Shards that are not read for the lake because their ledger is lost or behind.",
+	}, func() float64 { return float64(len(s.Lake.Stopped())) }))
 }
 
 // A deadCollector exposes dead letters by source and reason.

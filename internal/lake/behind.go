@@ -29,7 +29,7 @@ func (c *Committer) ahead(ctx context.Context) error {
 			return err
 		}
 		if c.item.N < n {
-			return fmt.Errorf("%w: the row is at commit %d, and there is %s", ErrLedgerBehind, c.item.N, found[0].Key)
+			return fmt.Errorf("lake: %w: the row is at commit %d, and there is %s: %s", ErrLedgerBehind, c.item.N, found[0].Key, howToRebuild)
 		}
 	}
 }

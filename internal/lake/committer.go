@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,8 +85,34 @@ type Stats struct {
 	// their events are not found.
 	MissingIDs atomic.Int64
 
-	mu    sync.Mutex
-	kinds map[DeadKind]int64
+	mu      sync.Mutex
+	kinds   map[DeadKind]int64
+	stopped map[ShardID]bool
+}
+
+// A ShardID names a shard; the stream by name and creation time.
+type ShardID struct{ Stream, Shard string }
+
+// Stopped returns the shards that were not opened when it was tried last,
+// because their ledger is lost or behind: nothing of them gets into the lake
+// until a person has rebuilt it.
+func (s *Stats) Stopped() []ShardID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.stopped))
+}
+
+func (s *Stats) opened(id ShardID, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.stopped, id)
+	if !errors.Is(err, ErrLedgerLost) && !errors.Is(err, ErrLedgerBehind) {
+		return
+	}
+	if s.stopped == nil {
+		s.stopped = map[ShardID]bool{}
+	}
+	s.stopped[id] = true
 }
 
 // DeadKinds returns how many dead letters were committed, by source and reason.
@@ -162,10 +189,12 @@ func NewCommitter(cfg Config) (*Committer, error) {
 // returns the ledger row: reading begins after its To.
 func (c *Committer) Open(ctx context.Context) (Item, error) {
 	c.known = false
-	if err := c.settle(ctx); err != nil {
-		return Item{}, err
+	err := c.settle(ctx)
+	if err == nil {
+		err = c.ahead(ctx)
 	}
-	if err := c.ahead(ctx); err != nil {
+	c.cfg.Stats.opened(ShardID{c.cfg.Stream, c.cfg.Shard}, err)
+	if err != nil {
 		return Item{}, err
 	}
 	c.cfg.At(StepOpened)
@@ -227,7 +256,7 @@ func (c *Committer) birth(ctx context.Context) (Item, int64, error) {
 			return Item{}, 0, err
 		}
 		if len(found) > 0 {
-			return Item{}, 0, fmt.Errorf("%w: %s", ErrLedgerLost, found[0].Key)
+			return Item{}, 0, fmt.Errorf("%w, as %s: %s", ErrLedgerLost, found[0].Key, howToRebuild)
 		}
 	}
 	item := Item{State: Published, Epoch: c.cfg.Epoch}

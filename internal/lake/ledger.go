@@ -142,12 +142,12 @@ var errManifest = errors.New("manifest")
 
 // ErrLedgerLost is returned when there are objects of a shard but no ledger
 // row: what was committed is not known, and to begin again would double it.
-var ErrLedgerLost = errors.New("lake: the ledger has no row for this shard although there are objects of it: " + howToRebuild)
+var ErrLedgerLost = errors.New("the ledger has no row for this shard although there are objects of it")
 
 // ErrLedgerBehind is returned when there are objects of commits that the
 // ledger row knows nothing of, as after its store was put back from a backup:
 // to commit those events once more would double them.
-var ErrLedgerBehind = errors.New("lake: the ledger is behind the objects of this shard: " + howToRebuild)
+var ErrLedgerBehind = errors.New("the ledger is behind the objects of this shard")
 
 // howToRebuild is what a person does about it.
 const howToRebuild = "stop all workers, run nagare lake rebuild, and start them again"

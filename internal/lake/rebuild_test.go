@@ -252,12 +252,18 @@ func TestLedgerBehind(t *testing.T) {
 	if err := w.work(t.Context(), 1); !errors.Is(err, ErrLedgerBehind) || !strings.Contains(err.Error(), "nagare lake rebuild") {
 		t.Fatalf("a worker with an old ledger: %v, want ErrLedgerBehind", err)
 	}
+	if got := w.stats.Stopped(); len(got) != 1 || got[0].Shard != "shardId-000000000000" {
+		t.Errorf("stopped are %v", got)
+	}
 	got, err := w.rebuild(false)
 	if err != nil || len(got) != 1 || got[0].Outcome != Advanced || !strings.Contains(got[0].Note, "the row was at commit 2") {
 		t.Fatalf("rebuilt %+v, %v", got, err)
 	}
 	w.all()
 	w.complete()
+	if got := w.stats.Stopped(); len(got) != 0 {
+		t.Errorf("stopped are %v", got)
+	}
 	for n := range int64(4) {
 		w.drop(n, "")
 	}

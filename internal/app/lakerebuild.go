@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/term"
+
+	"nagare"
+	"nagare/consumers"
+	"nagare/internal/config"
+	"nagare/internal/coord"
+	"nagare/internal/lake"
+)
+
+// LakeRebuildOptions are the flags of lake rebuild.
+type LakeRebuildOptions struct {
+	DryRun bool
+	// Lease is how long leases may be (serve --lease).
+	Lease  time.Duration
+	Format string
+	// Out gets a line for each shard, Progress how far it is and the sum.
+	Out, Progress io.Writer
+}
+
+// LakeRebuild writes the rows of the lake's ledger that are missing or behind,
+// from what commits left. No worker may run meanwhile.
+func LakeRebuild(ctx context.Context, o Options, r LakeRebuildOptions) (err error) {
+	c, err := plainConfig(o)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(o.Data, "stage")); err != nil {
+		return usagef("%s has no stage, so nothing says what is in a lake: %w; name the workers' folder with --data", o.Data, err)
+	}
+	// Who fills the lake holds the folder, alone or with others.
+	lock, held, err := lockDir(o.Data)
+	if err != nil {
+		return err
+	}
+	if !held {
+		return usagef("another process works on %s: stop up, and all workers of serve, before the ledger is rebuilt", o.Data)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	objects, err := openObjects(o, c)
+	if err != nil {
+		return err
+	}
+	owner, err := lake.OwnerOf(ctx, objects.lake)
+	if err != nil {
+		return err
+	}
+	if owner != (lake.Owner{}) && owner != (lake.Owner{App: compactApp}) {
+		return usagef("the lake in %s was filled by %s; only the pipeline's own is rebuilt: begin that replay again, with an empty folder", o.lakeDir(c.Lake.Dir), owner.App)
+	}
+	store, err := openCoord(ctx, o, c.Coord)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	seen := &seenObjects{}
+	stop := seen.show(ctx, r.Progress)
+	ledger, err := lake.NewRebuild(ctx, lake.RebuildConfig{
+		App: compactApp, Coord: store, Stage: objects.stage, Lake: objects.lake, Archive: objects.archive, DryRun: r.DryRun,
+		Seen: func(n int) { seen.n.Store(int64(n)) },
+	})
+	stop()
+	if err != nil {
+		return again(err)
+	}
+	if c.Coord.Kind != "sqlite" { // the rows are not in the folder that we hold
+		if err := noneRuns(ctx, store, ledger.Streams(), r.Lease); err != nil {
+			return err
+		}
+	}
+	return rebuildLedger(ctx, r, ledger, seen.n.Load())
+}
+
+// noneRuns refuses while a worker of the lake renews a lease.
+func noneRuns(ctx context.Context, store coord.Store, streams []string, lease time.Duration) error {
+	for _, stream := range streams {
+		running, err := consumers.Running(ctx, store, compactApp, stream, lease)
+		if err != nil {
+			return again(err)
+		}
+		if running {
+			return usagef("a worker of %s runs on %s: stop all of them before the ledger is rebuilt", compactApp, streamName(stream))
+		}
+	}
+	return nil
+}
+
+// again says what to do after an error of a store.
+func again(err error) error {
+	return unreachablef("%w; what was written stays: run the same command again", err)
+}
+
+// rebuildLedger rebuilds, and prints what became of each shard, also of those
+// before an error.
+func rebuildLedger(ctx context.Context, r LakeRebuildOptions, ledger *lake.Rebuild, seen int64) error {
+	type line struct {
+		Stream  string `json:"stream"`
+		Shard   string `json:"shard"`
+		Outcome string `json:"outcome"`
+		N       int64  `json:"n"`
+		To      string `json:"to"`
+		State   string `json:"state"`
+		Closed  bool   `json:"closed"`
+		Note    string `json:"note,omitempty"`
+	}
+	l := listing{columns: []string{"stream", "shard", "outcome", "commits", "to", "state", "note"}}
+	count := map[string]int{}
+	err := ledger.Run(ctx, func(s lake.Rebuilt) error {
+		count[s.Outcome]++
+		it := s.Item
+		l.add(line{s.Stream, s.Shard, s.Outcome, it.N, it.To, it.State, it.Closed, s.Note},
+			s.Stream, s.Shard, s.Outcome, fmt.Sprint(it.N), it.To, it.State, s.Note)
+		return nil
+	})
+	if err != nil {
+		err = again(err)
+	}
+	err = errors.Join(err, l.print(r.Out, r.Format))
+	what := ""
+	if r.DryRun {
+		what = " (dry run: nothing was written)"
+	}
+	_, e := fmt.Fprintf(r.Progress, "%d shards: %d restored, %d advanced, %d kept, %d refused%s; %d objects were looked at\n",
+		len(l.rows), count[lake.Restored], count[lake.Advanced], count[lake.Kept], count[lake.Refused], what, seen)
+	if err = errors.Join(err, e); err != nil {
+		return err
+	}
+	if n := count[lake.Refused]; n > 0 {
+		return &Found{fmt.Sprintf("%d shards were refused", n)}
+	}
+	return nil
+}
+
+// seenObjects is how many objects were looked at.
+type seenObjects struct{ n atomic.Int64 }
+
+// show shows it, now and then, until the returned function is called.
+func (s *seenObjects) show(ctx context.Context, w io.Writer) (stop func()) {
+	f, ok := w.(*os.File)
+	tty := ok && term.IsTerminal(int(f.Fd()))
+	every, format := plainLine, "%d objects were looked at\n"
+	if tty {
+		every, format = terminalLine, "\r\x1b[K%d objects were looked at"
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				if tty {
+					fmt.Fprint(w, "\r\x1b[K")
+				}
+				return
+			case <-tick.C:
+				fmt.Fprintf(w, format, s.n.Load())
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// plainConfig reads the configuration for commands that need no mapping to
+// know the sources.
+func plainConfig(o Options) (config.Config, error) {
+	name := o.configFile()
+	if name == "" {
+		return config.Default(), nil
+	}
+	c, problems := config.Load(name, nil)
+	problems = slices.DeleteFunc(problems, func(p nagare.Problem) bool { return p.Code == "unknown-source" })
+	return c, problemsError("nothing was opened", problems)
+}
