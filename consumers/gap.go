@@ -3,6 +3,7 @@ package consumers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -137,26 +138,24 @@ const maxProbe = 50
 
 // holds says whether a record is still on the stream; then so is all after it.
 func (g *gaps) holds(ctx context.Context, shard, seq string) (bool, error) {
-	it, err := g.client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: &g.cfg.Stream, ShardId: &shard,
-		ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: &seq})
-	if err != nil {
-		if retryable(err) {
-			return false, fmt.Errorf("look for record %s: %w", seq, err)
-		}
+	there, pages := false, 0
+	err := probe(ctx, g.client, &kinesis.GetShardIteratorInput{StreamName: &g.cfg.Stream, ShardId: &shard,
+		ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: &seq}, 1,
+		func(out *kinesis.GetRecordsOutput) bool {
+			if len(out.Records) > 0 {
+				there = nagare.CompareSeq(aws.ToString(out.Records[0].SequenceNumber), seq) == 0
+				return false
+			}
+			pages++
+			return pages < maxProbe && aws.ToInt64(out.MillisBehindLatest) > 0
+		})
+	var invalid *types.InvalidArgumentException
+	var notFound *types.ResourceNotFoundException
+	if errors.As(err, &invalid) || errors.As(err, &notFound) {
 		return false, nil // the stream does not know it
 	}
-	next := it.ShardIterator
-	for range maxProbe {
-		out, err := g.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next, Limit: aws.Int32(1)})
-		if err != nil {
-			return false, fmt.Errorf("look for record %s: %w", seq, err)
-		}
-		if len(out.Records) > 0 {
-			return nagare.CompareSeq(aws.ToString(out.Records[0].SequenceNumber), seq) == 0, nil
-		}
-		if next = out.NextShardIterator; next == nil || aws.ToInt64(out.MillisBehindLatest) == 0 {
-			return false, nil
-		}
+	if err != nil {
+		return false, fmt.Errorf("look for record %s: %w", seq, err)
 	}
-	return false, nil
+	return there, nil
 }

@@ -31,29 +31,20 @@ func MeasureLag(ctx context.Context, cfg aws.Config, stream, shard, seq string, 
 	if seq != "" && nagare.ValidSeq(seq) && nagare.CompareSeq(seq, "0") > 0 {
 		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
 	}
-	it, err := client.GetShardIterator(ctx, in)
-	if err != nil {
-		return Lag{}, fmt.Errorf("lag of %s %s: %w", stream, shard, err)
-	}
 	var lag Lag
-	for next := it.ShardIterator; next != nil; {
-		out, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: next, Limit: aws.Int32(10000)})
-		if err != nil {
-			return lag, fmt.Errorf("lag of %s %s: %w", stream, shard, err)
-		}
+	err := probe(ctx, client, in, 10000, func(out *kinesis.GetRecordsOutput) bool {
 		if n := len(out.Records); n > 0 {
 			if lag.Records == 0 {
 				lag.Oldest = aws.ToTime(out.Records[0].ApproximateArrivalTimestamp).UTC()
 			}
 			lag.Records += n
 		}
-		if next = out.NextShardIterator; aws.ToInt64(out.MillisBehindLatest) == 0 {
-			break
-		}
-		if lag.Records >= most {
-			lag.More = true
-			break
-		}
+		behind := aws.ToInt64(out.MillisBehindLatest) > 0
+		lag.More = behind && lag.Records >= most
+		return behind && !lag.More
+	})
+	if err != nil {
+		return lag, fmt.Errorf("lag of %s %s: %w", stream, shard, err)
 	}
 	return lag, nil
 }

@@ -222,7 +222,7 @@ func TestGaps(t *testing.T) {
 	ctx := t.Context()
 	// Shorter retention than the API allows; the server says that it is an
 	// hour, so arrival times here are those of a day ago.
-	r := newRig(t, 1, kinesisd.Config{Retention: 300 * time.Millisecond, FileSpan: 100 * time.Millisecond})
+	r := newRig(t, 1, kinesisd.Config{Retention: 4 * time.Second, FileSpan: time.Second})
 	cfg := Config{App: "app", Stream: r.stream, Kinesis: r.cfg, Coord: r.store}
 	if gaps, err := Gaps(ctx, cfg); err != nil || len(gaps) != 0 {
 		t.Errorf("of a new stream: %v, %v", gaps, err)
@@ -314,22 +314,40 @@ func TestMeasureLag(t *testing.T) {
 	}
 }
 
-// readAll reads a shard with the client alone.
+// TestProbeIsPatient: reads beside the consumers of a shard are throttled, and
+// made again; other refusals are told at once.
+func TestProbeIsPatient(t *testing.T) {
+	t.Parallel()
+	faults := &kinesisd.Faults{}
+	r := newRig(t, 1, kinesisd.Config{Faults: faults})
+	r.put("e0")
+	const shard = "shardId-000000000000"
+	throttled := faults.Add(kinesisd.Rule{Action: "GetRecords", Times: 4, Fault: kinesisd.Fault{Error: "ProvisionedThroughputExceededException"}})
+	if lag, err := MeasureLag(t.Context(), r.cfg, r.stream, shard, "", 100); err != nil || lag.Records != 1 {
+		t.Errorf("throttled: %+v, %v; want 1 record", lag, err)
+	}
+	if n := throttled.Hits(); n != 4 {
+		t.Errorf("throttled %d times, want 4", n)
+	}
+	refused := faults.Add(kinesisd.Rule{Action: "GetRecords", Fault: kinesisd.Fault{Error: "AccessDeniedException"}})
+	if _, err := MeasureLag(t.Context(), r.cfg, r.stream, shard, "", 100); err == nil {
+		t.Error("refused: no error")
+	}
+	if n := refused.Hits(); n != 1 {
+		t.Errorf("refused %d times, want once", n)
+	}
+}
+
+// readAll reads a shard from its oldest record.
 func readAll(t *testing.T, r *rig, shard string) (all []types.Record) {
 	t.Helper()
-	it, err := r.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: &r.stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon})
+	from := &kinesis.GetShardIteratorInput{StreamName: &r.stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+	err := probe(t.Context(), r.client, from, 10000, func(out *kinesis.GetRecordsOutput) bool {
+		all = append(all, out.Records...)
+		return *out.MillisBehindLatest > 0
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for next := it.ShardIterator; next != nil; {
-		out, err := r.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: next})
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, out.Records...)
-		if next = out.NextShardIterator; len(out.Records) == 0 && *out.MillisBehindLatest == 0 {
-			break
-		}
 	}
 	return all
 }
