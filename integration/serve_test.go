@@ -133,6 +133,14 @@ func TestServeDocs(t *testing.T) {
 			t.Errorf("%v: %v: %s", all[i].cmd.Args, err, all[i].log)
 		}
 	}
+	// What is served and what is not is said at the start.
+	for line, names := range map[string][]string{"intake ": {" for okta\n"}, "closed ": {" datadog ", " github ", ": no auth in the configuration\n"}} {
+		for _, name := range names {
+			if !regexp.MustCompile("(?m)^" + line + ".*" + name).Match(all[1].log.Bytes()) {
+				t.Errorf("ingest does not say %q after %q: %s", name, line, all[1].log)
+			}
+		}
+	}
 }
 
 // TestServeRefuses: what is wrong is said at once, with exit code 2, and what
@@ -162,7 +170,7 @@ func TestServeRefuses(t *testing.T) {
 		{"no such role", none, []string{"--roles", "ingestion"}, 2, `there is no role "ingestion"`},
 		{"a role to come", none, []string{"--roles", "live,web"}, 2, "no role web yet"},
 		{"a source without auth", open, []string{"--roles", "ingest"}, 2, "there is none for okta"},
-		{"no source", none, []string{"--roles", "ingest"}, 2, "the configuration has no source"},
+		{"no source", none, []string{"--roles", "ingest"}, 2, "the configuration has no source: in " + none + " set sources.SOURCE.auth"},
 		{"admin for everybody", none, []string{"--roles", "live", "--admin", "0.0.0.0:0"}, 2, "on loopback only"},
 		{"no region", none, []string{"--roles", "live", "--admin", "127.0.0.1:0"}, 2, "set AWS_REGION"},
 		{"a lease too short", open, []string{"--roles", "live", "--lease", "10ms"}, 2, "use 1s to 10m"},
@@ -177,6 +185,14 @@ func TestServeRefuses(t *testing.T) {
 				t.Errorf("exit %d, want %d and %q: %s", code, c.code, c.says, stderr)
 			}
 		})
+	}
+	t.Chdir(t.TempDir()) // where there is no nagare.yaml
+	if code, _, stderr := run(binary, "--data", dir, "serve", "--roles", "ingest"); code != 2 || !strings.Contains(string(stderr), "write nagare.yaml") {
+		t.Errorf("serve without a configuration: exit %d, want 2: %s", code, stderr)
+	}
+	code, _, stderr := run(binary, "--config", open, "--data", dir, "up")
+	if code != 2 || !strings.Contains(string(stderr), "run nagare serve --roles ingest,live,compact") {
+		t.Errorf("up with a stream elsewhere: exit %d, want 2: %s", code, stderr)
 	}
 	p := up(t, binary, dir)
 	if code, _, stderr := run(binary, "--config", open, "--data", dir, "serve", "--roles", "live", "--admin", "127.0.0.1:0"); code != 2 {

@@ -53,7 +53,7 @@ func Serve(ctx context.Context, o Options, s ServeOptions) error {
 	}
 	p.core = c
 	if p.ingest {
-		if err := c.checkAuth(); err != nil {
+		if err := c.checkAuth(o); err != nil {
 			return err
 		}
 	}
@@ -65,6 +65,11 @@ func Serve(ctx context.Context, o Options, s ServeOptions) error {
 	p.started = func(intake, admin string) error {
 		if p.ingest {
 			fmt.Fprintf(s.Out, "intake   %s/v1/SOURCE for %s\n", intake, strings.Join(p.served, " "))
+			closed := p.notServed()
+			if len(closed) > 0 {
+				fmt.Fprintf(s.Out, "closed   %s: no auth in the configuration\n", strings.Join(closed, " "))
+			}
+			o.Log.Info("sources", "served", strings.Join(p.served, " "), "not_served", strings.Join(closed, " "))
 		}
 		fmt.Fprintf(s.Out, "admin    %s/metrics /readyz\n", admin)
 		at := aws.ToString(kinesis.NewFromConfig(p.aws).Options().BaseEndpoint)
@@ -95,10 +100,15 @@ func (p *pipeline) roles(names []string) error {
 	return nil
 }
 
+// notServed are the sources that there are, and that nobody can send as.
+func (p *pipeline) notServed() []string {
+	return slices.DeleteFunc(p.core.sourcesOf(), func(name string) bool { return slices.Contains(p.served, name) })
+}
+
 // checkAuth refuses sources that anybody could send as. up would give them a
 // token, but tokens that a process makes for itself are no use behind a load
 // balancer.
-func (c *core) checkAuth() error {
+func (c *core) checkAuth(o Options) error {
 	var open []string
 	for _, name := range slices.Sorted(maps.Keys(c.config.Sources)) {
 		if c.config.Sources[name].Auth == nil {
@@ -106,11 +116,14 @@ func (c *core) checkAuth() error {
 		}
 	}
 	const how = "set sources.SOURCE.auth, as {kind: header, name: X-Nagare-Token, secret: env:NAME}"
-	if len(open) > 0 {
-		return usagef("serve takes nothing in without authentication, and there is none for %s: %s", strings.Join(open, ", "), how)
-	}
-	if len(c.config.Sources) == 0 {
-		return usagef("serve takes nothing in without authentication, and the configuration has no source: %s", how)
+	switch {
+	case len(open) > 0:
+		return usagef("role ingest takes nothing in without authentication, and there is none for %s: %s, or leave the source out", strings.Join(open, ", "), how)
+	case o.configFile() == "":
+		return usagef("role ingest takes nothing in without authentication, and there is no configuration file that says any: write nagare.yaml, or name one with --config, and %s; nagare up makes tokens by itself", how)
+	case len(c.config.Sources) == 0:
+		return usagef("role ingest takes nothing in without authentication, and the configuration has no source: in %s %s, for each source to be taken, of %s",
+			o.configFile(), how, strings.Join(c.sourcesOf(), " "))
 	}
 	return nil
 }

@@ -31,7 +31,8 @@ func Up(ctx context.Context, o Options, up UpOptions) error {
 		o.Log.Warn(p.String())
 	}
 	if c.config.Stream.Endpoint != "" {
-		return usagef("stream.endpoint is set, and up has a stream of its own: use serve, or leave the endpoint out")
+		return usagef("up runs a stream of its own, and stream.endpoint of %s names one elsewhere (%s): to work on that one, "+
+			"run nagare serve --roles ingest,live,compact; to have one here, leave stream.endpoint out", o.configFile(), c.config.Stream.Endpoint)
 	}
 	if err := checkAdmin(up.Admin); err != nil {
 		return err
