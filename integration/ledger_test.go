@@ -214,6 +214,19 @@ func (l *ledger) refused() {
 	if code != 2 || !bytes.Contains(stderr, []byte("stop up")) {
 		l.t.Errorf("lake rebuild beside up: exit %d, want 2: %s", code, stderr)
 	}
+	p.kill9()
+	other := filepath.Join(l.t.TempDir(), "nagare.yaml")
+	if err := os.WriteFile(other, []byte("lake: {dir: .}\n"), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	code, _, stderr = run(l.binary, "--config", other, "--data", l.dir, "lake", "rebuild")
+	if code != 2 || !bytes.Contains(stderr, []byte("is not the lake that compact filled")) {
+		l.t.Errorf("lake rebuild with another folder for the lake: exit %d, want 2: %s", code, stderr)
+	}
+	code, _, stderr = run(l.binary, "--data", l.t.TempDir(), "lake", "rebuild")
+	if code != 2 || !bytes.Contains(stderr, []byte("there is no ")) {
+		l.t.Errorf("lake rebuild of an empty folder: exit %d, want 2: %s", code, stderr)
+	}
 }
 
 // undo makes the last commit of some shards look as if the worker had died

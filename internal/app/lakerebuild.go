@@ -37,8 +37,10 @@ func LakeRebuild(ctx context.Context, o Options, r LakeRebuildOptions) (err erro
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(o.Data, "stage")); err != nil {
-		return usagef("%s has no stage, so nothing says what is in a lake: %w; name the workers' folder with --data", o.Data, err)
+	for what, dir := range map[string]string{"stage": filepath.Join(o.Data, "stage"), "lake": o.lakeDir(c.Lake.Dir)} {
+		if _, err := os.Stat(dir); err != nil {
+			return usagef("there is no %s to rebuild the ledger from: %w; name the workers' folder with --data, and their configuration with --config", what, err)
+		}
 	}
 	// Who fills the lake holds the folder, alone or with others.
 	lock, held, err := lockDir(o.Data)
@@ -53,12 +55,16 @@ func LakeRebuild(ctx context.Context, o Options, r LakeRebuildOptions) (err erro
 	if err != nil {
 		return err
 	}
+	// What is published decides between attempts: an empty folder taken for
+	// the lake would decide wrongly.
 	owner, err := lake.OwnerOf(ctx, objects.lake)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if owner != (lake.Owner{}) && owner != (lake.Owner{App: compactApp}) {
-		return usagef("the lake in %s was filled by %s; only the pipeline's own is rebuilt: begin that replay again, with an empty folder", o.lakeDir(c.Lake.Dir), owner.App)
+	case owner == lake.Owner{}:
+		return usagef("%s is not the lake that %s filled, for it has no %s: name the workers' configuration with --config", o.lakeDir(c.Lake.Dir), compactApp, lake.OwnerKey)
+	case owner != lake.Owner{App: compactApp}:
+		return usagef("the lake in %s was filled by %s, and only the pipeline's own is rebuilt: begin that replay again, with an empty folder", o.lakeDir(c.Lake.Dir), owner.App)
 	}
 	store, err := openCoord(ctx, o, c.Coord)
 	if err != nil {

@@ -121,7 +121,7 @@ func NewRebuild(ctx context.Context, cfg RebuildConfig) (*Rebuild, error) {
 // objects yields what a store has under a prefix.
 func (r *Rebuild) objects(ctx context.Context, s blob.Store, prefix string) iter.Seq2[blob.Entry, error] {
 	return func(yield func(blob.Entry, error) bool) {
-		const page = 1000
+		const page = 10_000 // as many as a store gives at once
 		for after := ""; ; {
 			found, err := s.List(ctx, prefix, after, page)
 			if err != nil {

@@ -62,7 +62,7 @@ func (r *Rebuild) decide(ctx context.Context, s *remains, named map[string]bool)
 		}
 	}
 	if len(fit) == 0 {
-		return verdict{}, refusef("%s has other bytes than any attempt for commit %d that is in the stage: somebody has to look", s.published[0].key, head)
+		return verdict{}, refusef("%s is not what any attempt for commit %d made that is in the stage: somebody has to look", s.published[0].key, head)
 	}
 	best := slices.MaxFunc(fit, (*attempt).compare)
 	v := verdict{item: best.item(), proven: head, possible: map[string]bool{}}
