@@ -9,6 +9,7 @@ package live
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -78,7 +79,7 @@ func (s *stage) Process(ctx context.Context, events []nagare.Event) error {
 			skipped++
 			continue
 		}
-		if err := s.cfg.Normalize(ev, &s.event); err != nil {
+		if err := s.normalize(ev); err != nil {
 			unusable++
 			continue
 		}
@@ -96,6 +97,17 @@ func (s *stage) Process(ctx context.Context, events []nagare.Event) error {
 	st.Unusable.Add(unusable)
 	st.Matches.Add(int64(len(s.matches)))
 	return nil
+}
+
+// normalize fills the event. A panic is a bug of ours, but not a reason to stop
+// the shard: package compact logs it, and keeps the event as a dead letter.
+func (s *stage) normalize(ev *nagare.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("normalizing panicked: %v", p)
+		}
+	}()
+	return s.cfg.Normalize(ev, &s.event)
 }
 
 // Flush has nothing to do: Process left nothing in memory.

@@ -19,6 +19,7 @@ func named(v ref.Val) ref.Val {
 	if !ok {
 		return v
 	}
+	n.node().spendBytes()
 	dst, ok := appendNamed(nil, n.node().doc, n.node().at)
 	if !ok {
 		return v
@@ -80,6 +81,7 @@ func unfold(args ...ref.Val) ref.Val {
 	d, object := n.node().doc, n.node().at
 	dst := []byte{'['}
 	row := func(element int32, place int) {
+		from, width := len(dst), StepCost(d.Count(max(element, 0)))
 		if len(dst) > 1 {
 			dst = append(dst, ',')
 		}
@@ -99,6 +101,7 @@ func unfold(args ...ref.Val) ref.Val {
 			dst = append(dst, d.JSON(k)...)
 		}
 		for k := range children(d, object) {
+			n.node().vars.spend(width)
 			_, ok := d.Child(max(element, 0), d.Name(k))
 			if element < 0 || !ok && d.Name(k) != string(list) {
 				member(k)
@@ -123,6 +126,7 @@ func unfold(args ...ref.Val) ref.Val {
 			dst = append(append(rawjson.AppendText(dst, string(list)), ':'), d.JSON(element)...)
 		}
 		dst = append(dst, '}')
+		n.node().vars.spend(int64(len(dst)-from) / textAUnit)
 	}
 	place := 0
 	switch l, ok := d.Child(object, string(list)); {

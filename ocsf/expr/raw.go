@@ -116,9 +116,6 @@ func (x *RawExpr) Plain() bool {
 // MetaFields are the fields of meta.
 var MetaFields = []string{"source", "uid", "received", "auth", "tenant"}
 
-// rawCost bounds what one evaluation may cost, in cel-go's units.
-const rawCost = 250_000
-
 // NewRaw makes an environment. vars are the names that each gives its elements.
 func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	opts := []cel.EnvOption{

@@ -58,12 +58,15 @@ type RawVars struct {
 	VarName string
 	// Touched lists the scalars of Doc that programs read.
 	Touched []int32
+	// Left is how much of Work is left for the event. Whoever sets Doc sets it;
+	// below zero there was too much to do, and the event is given up.
+	Left int64
 
 	raw *Raw
 }
 
 // Vars makes the variables of an environment.
-func (r *Raw) Vars() *RawVars { return &RawVars{raw: r} }
+func (r *Raw) Vars() *RawVars { return &RawVars{raw: r, Left: Work} }
 
 var _ interpreter.Activation = (*RawVars)(nil)
 
@@ -104,6 +107,7 @@ func nodeVal(v *RawVars, d *rawjson.Doc, i int32) ref.Val {
 	case rawjson.False:
 		return types.False
 	case rawjson.String:
+		v.spend(NodeCost(d, i))
 		return types.String(d.Text(i))
 	case rawjson.Number:
 		if x, ok := d.Int(i); ok {
@@ -138,6 +142,7 @@ func (n *rawNode) convert(t ref.Type, own *types.Type) ref.Val {
 	case types.TypeType:
 		return own
 	case types.StringType:
+		n.spendBytes()
 		return types.String(n.doc.JSON(n.at))
 	}
 	return types.NewErr("a %s is no %s", own.TypeName(), t.TypeName())
@@ -151,7 +156,11 @@ type noded interface{ node() *rawNode }
 // same says whether a value is the same JSON.
 func (n *rawNode) same(other ref.Val) bool {
 	o, ok := other.(noded)
-	return ok && n.doc.JSON(n.at) == o.node().doc.JSON(o.node().at)
+	if !ok {
+		return false
+	}
+	n.spendBytes()
+	return n.doc.JSON(n.at) == o.node().doc.JSON(o.node().at)
 }
 
 // rawObject is an object; a null member is as if it were not there.
@@ -167,6 +176,11 @@ func (n *rawObject) Find(key ref.Val) (ref.Val, bool) {
 		return nil, false
 	}
 	i, ok := n.doc.Child(n.at, string(k))
+	if ok {
+		n.spendMember(i)
+	} else {
+		n.spendMember(n.doc.Nodes[n.at].Next)
+	}
 	if !ok || n.doc.Nodes[i].Kind == rawjson.Null {
 		return nil, false
 	}
@@ -178,9 +192,10 @@ func (n *rawObject) Contains(key ref.Val) ref.Val { return contains(n.Find, key)
 
 func (n *rawObject) Size() ref.Val {
 	size := types.Int(0)
-	for it := n.Iterator(); it.HasNext() == types.True; it.Next() {
+	for it := (&rawIterator{n: &n.rawNode, names: true, at: n.at + 1}); it.HasNext() == types.True; it.next() {
 		size++
 	}
+	n.vars.spend(StepCost(int(size)))
 	return size
 }
 
@@ -216,6 +231,7 @@ func (n *rawArray) Get(key ref.Val) ref.Val {
 		return types.NewErr("an index must be a whole number")
 	}
 	i, ok := n.doc.Index(n.at, int(at))
+	n.vars.spend(StepCost(max(0, min(int(at), int(n.doc.Nodes[n.at].Next-n.at)))))
 	if !ok {
 		return types.NewErr("index out of bounds: %d", at)
 	}
@@ -223,15 +239,19 @@ func (n *rawArray) Get(key ref.Val) ref.Val {
 }
 
 func (n *rawArray) Contains(v ref.Val) ref.Val {
-	for it := n.Iterator(); it.HasNext() == types.True; {
-		if types.Equal(it.Next(), v) == types.True {
+	for it := (&rawIterator{n: &n.rawNode, at: n.at + 1}); it.HasNext() == types.True; {
+		if types.Equal(nodeVal(n.vars, n.doc, it.next()), v) == types.True {
 			return types.True
 		}
 	}
 	return types.False
 }
 
-func (n *rawArray) Size() ref.Val { return types.Int(n.doc.Count(n.at)) }
+func (n *rawArray) Size() ref.Val {
+	size := n.doc.Count(n.at)
+	n.vars.spend(StepCost(size))
+	return types.Int(size)
+}
 
 // Add is list concatenation.
 func (n *rawArray) Add(other ref.Val) ref.Val {
@@ -243,6 +263,7 @@ func (n *rawArray) Add(other ref.Val) ref.Val {
 	for _, list := range []traits.Lister{n, l} {
 		for it := list.Iterator(); it.HasNext() == types.True; {
 			all = append(all, it.Next())
+			n.vars.spend(1)
 		}
 	}
 	return types.NewRefValList(types.DefaultTypeAdapter, all)
@@ -256,6 +277,7 @@ type rawIterator struct {
 	n             *rawNode
 	names         bool
 	at            int32
+	passed        int
 }
 
 func (it *rawIterator) HasNext() ref.Val {
@@ -272,12 +294,23 @@ func (it *rawIterator) Next() ref.Val {
 	if it.HasNext() != types.True {
 		return nil
 	}
-	at := it.at
-	it.at = it.n.doc.Nodes[at].Next
+	// cel-go's own count of costs looks through a stack that grows with each
+	// turn of a loop, for branches that were not taken: a turn costs more the
+	// later it comes.
+	it.n.vars.spend(StepCost(it.passed))
+	it.passed++
+	at := it.next()
 	if it.names {
 		return types.String(it.n.doc.Name(at))
 	}
 	return nodeVal(it.n.vars, it.n.doc, at)
+}
+
+// next goes on by one; there is one.
+func (it *rawIterator) next() int32 {
+	at := it.at
+	it.at = it.n.doc.Nodes[at].Next
+	return at
 }
 
 // lookupOnly is what metaVal, tablesVal and tableVal are to CEL: a map that
@@ -394,7 +427,7 @@ func parseJSON(text string) ref.Val {
 	if err := d.Parse([]byte(text)); err != nil {
 		return types.String(text)
 	}
-	return nodeVal(nil, d, 0)
+	return nodeVal(&RawVars{Left: parseWork}, d, 0)
 }
 
 // rawFunctions are the functions only mappings have.

@@ -25,7 +25,7 @@ func (r *Raw) Program(text string) (*RawProgram, error) {
 	if iss.Err() != nil {
 		return nil, iss.Err()
 	}
-	prg, err := r.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(rawCost))
+	prg, err := r.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(ProgramWork), cel.CostTracking(rawCosts{}))
 	if err != nil {
 		return nil, fmt.Errorf("plan %s: %w", text, err)
 	}
@@ -35,18 +35,22 @@ func (r *Raw) Program(text string) (*RawProgram, error) {
 // String is the program's text.
 func (p *RawProgram) String() string { return p.text }
 
-// Eval runs the program. What fails is absent.
+// Eval runs the program. What fails is absent. What it cost is taken from
+// v.Left; below zero, its answer is of no use.
 func (p *RawProgram) Eval(v *RawVars) RawValue {
-	out, _, err := p.prg.Eval(v)
+	out, det, err := p.prg.Eval(v)
+	v.spent(det, err)
 	if err != nil {
 		return RawValue{}
 	}
-	return valueOf(out)
+	return v.valueOf(out)
 }
 
 // EvalBool runs the program as a condition; failed says that it has no answer.
+// What it cost is taken as by Eval.
 func (p *RawProgram) EvalBool(v *RawVars) (holds, failed bool) {
-	out, _, err := p.prg.Eval(v)
+	out, det, err := p.prg.Eval(v)
+	v.spent(det, err)
 	if err != nil {
 		return false, true
 	}

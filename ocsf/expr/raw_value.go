@@ -139,8 +139,12 @@ func (v RawValue) AppendJSON(dst []byte) []byte {
 	return append(dst, s...)
 }
 
-// valueOf takes a result over from CEL.
-func valueOf(v ref.Val) RawValue {
+// valueOf takes a value over from CEL, without a bound.
+func valueOf(v ref.Val) RawValue { return (*RawVars)(nil).valueOf(v) }
+
+// valueOf takes a result over from CEL. What is written as JSON for it is taken
+// from what is left; where that ends, the value is cut short.
+func (vars *RawVars) valueOf(v ref.Val) RawValue {
 	switch v := v.(type) {
 	case types.Bool:
 		if v {
@@ -166,7 +170,7 @@ func valueOf(v ref.Val) RawValue {
 		return RawValue{Kind: RawInt, Num: v.Milliseconds()}
 	case *types.Optional:
 		if v.HasValue() {
-			return valueOf(v.GetValue())
+			return vars.valueOf(v.GetValue())
 		}
 	case noded:
 		return NodeValue(v.node().doc, v.node().at)
@@ -175,27 +179,37 @@ func valueOf(v ref.Val) RawValue {
 	case traits.Lister:
 		var out []RawValue
 		for it := v.Iterator(); it.HasNext() == types.True; {
-			if e := valueOf(it.Next()); e.Has() {
+			if e := vars.valueOf(it.Next()); e.Has() {
 				out = append(out, e)
+			}
+			if vars != nil && vars.Left < 0 {
+				break
 			}
 		}
 		return ListValue(out)
 	case traits.Mapper:
-		return mapJSON(v)
+		return vars.mapJSON(v)
 	}
 	return RawValue{}
 }
 
 // mapJSON turns a map made by an expression into JSON, ordered by key: the
 // same event must always give the same bytes.
-func mapJSON(m traits.Mapper) RawValue {
+func (vars *RawVars) mapJSON(m traits.Mapper) RawValue {
 	row := Row{}
+	cost := int64(0)
 	for it := m.Iterator(); it.HasNext() == types.True; {
 		k := it.Next()
 		if key, ok := valueOf(k).Scalar(); ok {
-			if v := valueOf(m.Get(k)); v.Has() {
+			if v := vars.valueOf(m.Get(k)); v.Has() {
 				row[key] = v
+				cost += v.Cost()
 			}
+		}
+	}
+	if vars != nil {
+		if vars.Left -= cost; vars.Left < 0 {
+			return RawValue{}
 		}
 	}
 	return rowJSON(row)

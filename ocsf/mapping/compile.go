@@ -24,6 +24,7 @@ type compiler struct {
 	vars    []string
 	layout  *ocsf.Layout   // of the entry or the row at hand
 	elem    []string       // the path of the elements of the each at hand
+	line    int            // where the expression at hand stands in the file
 	set     map[string]int // the slots set so far in layout
 	prefix  string         // before paths of layout: of rows, where they are
 	memos   map[string]int // see once
@@ -187,6 +188,7 @@ func (c *compiler) expression(n *yaml.Node) *expr.RawExpr {
 		c.say(n, "wrong-type", "an expression must stand here", "")
 		return nil
 	}
+	c.line = n.Line
 	x, found := c.raw.Compile(n.Value)
 	for _, i := range found {
 		p := Problem{File: c.f.name, Code: "expression", Message: i.Message, Suggestion: i.Suggestion}

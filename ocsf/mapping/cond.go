@@ -90,12 +90,12 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			if !ok || v.Kind != expr.RawNode || v.Doc.Nodes[v.Node].Kind != rawjson.Array {
 				return fail
 			}
-			_, ok = pick(v, step)
+			_, ok = r.pick(v, step)
 			return truth(ok)
 		}
 	case expr.OpSame:
 		a, b, program := c.operand(e.Args[0]), c.operand(e.Args[1]), e.Program
-		not := e.Values[0].Num != 0
+		line, not := c.line, e.Values[0].Num != 0
 		return func(r *run) tri {
 			x, ok := a(r)
 			if !ok {
@@ -108,7 +108,7 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			s, ok1 := textOf(&x)
 			t, ok2 := textOf(&y)
 			if !ok1 || !ok2 {
-				return holds(r, program)
+				return r.holds(program, line)
 			}
 			return truth((s == t) != not)
 		}
@@ -116,6 +116,7 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 		return c.order(e)
 	case expr.OpMatch:
 		v, re := c.operand(e.Args[0]), regexp.MustCompile(e.Value.Text)
+		size, line := expr.PatternSize(e.Value.Text), c.line
 		return func(r *run) tri {
 			got, ok := v(r)
 			if !ok {
@@ -125,6 +126,7 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			if !ok {
 				return fail
 			}
+			r.spend(expr.PatternCost(s, size), line)
 			return truth(re.MatchString(s))
 		}
 	case expr.OpPrefix, expr.OpSuffix, expr.OpInside:
@@ -142,8 +144,8 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 			return truth(test(s, want))
 		}
 	case expr.OpProgram:
-		p := e.Program
-		return func(r *run) tri { return holds(r, p) }
+		p, line := e.Program, c.line
+		return func(r *run) tri { return r.holds(p, line) }
 	}
 	v := c.value(e)
 	return func(r *run) tri {
@@ -160,19 +162,10 @@ func (c *compiler) cond(e *expr.RawExpr) condFn {
 	}
 }
 
-// holds asks a program.
-func holds(r *run, p *expr.RawProgram) tri {
-	is, failed := p.EvalBool(r.vars)
-	if failed {
-		return fail
-	}
-	return truth(is)
-}
-
 // order compiles a comparison of a number of the event with a constant. What is
 // no JSON number, or beyond what a float holds exactly, is left to the program.
 func (c *compiler) order(e *expr.RawExpr) condFn {
-	find, program, op := c.find(e.Args[0]), e.Program, e.Name
+	find, program, op, line := c.find(e.Args[0]), e.Program, e.Name, c.line
 	want := float64(e.Value.Num)
 	if e.Value.Kind == expr.RawFloat {
 		want = e.Value.Real()
@@ -183,11 +176,11 @@ func (c *compiler) order(e *expr.RawExpr) condFn {
 			return fail
 		}
 		if v.Kind != expr.RawNode || v.Doc.Nodes[v.Node].Kind != rawjson.Number {
-			return holds(r, program)
+			return r.holds(program, line)
 		}
 		got, ok := v.Doc.Float(v.Node)
 		if !ok || math.Abs(got) >= 1<<53 {
-			return holds(r, program)
+			return r.holds(program, line)
 		}
 		switch op {
 		case ">=":

@@ -17,13 +17,13 @@ type finder func(r *run) (expr.RawValue, bool)
 // find compiles a path. Paths without an index are found without a search.
 func (c *compiler) find(e *expr.RawExpr) finder {
 	if id := c.pathID(e); id >= 0 {
-		return func(r *run) (expr.RawValue, bool) {
+		return c.again(func(r *run) (expr.RawValue, bool) {
 			i, ok := r.doc.At(id)
 			if !ok || r.doc.Nodes[i].Kind == rawjson.Null {
 				return expr.RawValue{}, false
 			}
 			return expr.RawValue{Kind: expr.RawNode, Doc: r.doc, Node: i}, true
-		}
+		})
 	}
 	if names := memberNames(e); e.Var != "raw" && len(names) == len(e.Steps) && len(e.Args) == 0 && c.elem != nil {
 		return c.findInElement(names)
@@ -36,17 +36,15 @@ func (c *compiler) find(e *expr.RawExpr) finder {
 			v := root(r)
 			// One field of a JSON text is not the text: that stays in unmapped.
 			r.pending = r.pending[:had]
-			return walk(v, steps)
+			return r.walk(v, steps)
 		}
 	}
-	raw := e.Var == "raw"
-	return func(r *run) (expr.RawValue, bool) {
-		v := r.vars.Var
-		if raw {
-			v = expr.RawValue{Kind: expr.RawNode, Doc: r.doc}
-		}
-		return walk(v, steps)
+	if e.Var == "raw" {
+		return c.again(func(r *run) (expr.RawValue, bool) {
+			return r.walk(expr.RawValue{Kind: expr.RawNode, Doc: r.doc}, steps)
+		})
 	}
+	return func(r *run) (expr.RawValue, bool) { return r.walk(r.vars.Var, steps) }
 }
 
 // memberNames are the names of a path up to its first index.
@@ -88,7 +86,7 @@ func (c *compiler) findInElement(names []string) finder {
 		v := r.vars.Var
 		// A single value is a list of one, and an orValue may have led elsewhere.
 		if v.Doc != r.doc || v.Kind != expr.RawNode || r.doc.Nodes[v.Node].Path != element {
-			return walk(v, steps)
+			return r.walk(v, steps)
 		}
 		i := v.Node
 		for _, id := range ids {
@@ -107,7 +105,9 @@ func (c *compiler) findInElement(names []string) finder {
 	}
 }
 
-func walk(v expr.RawValue, steps []expr.Step) (expr.RawValue, bool) {
+// walk goes on from a value. What it passes on the way it takes from what is
+// left for the event, which those that loop look at.
+func (r *run) walk(v expr.RawValue, steps []expr.Step) (expr.RawValue, bool) {
 	for _, s := range steps {
 		var ok bool
 		switch {
@@ -116,8 +116,9 @@ func walk(v expr.RawValue, steps []expr.Step) (expr.RawValue, bool) {
 		case s.Name != "":
 			v.Node, ok = v.Doc.Child(v.Node, s.Name)
 		case s.Where != nil:
-			v.Node, ok = pick(v, s)
+			v.Node, ok = r.pick(v, s)
 		default:
+			r.vars.Left -= expr.StepCost(min(s.Index, int(v.Doc.Nodes[v.Node].Next-v.Node)))
 			v.Node, ok = v.Doc.Index(v.Node, s.Index)
 		}
 		if !ok {
@@ -131,13 +132,16 @@ func walk(v expr.RawValue, steps []expr.Step) (expr.RawValue, bool) {
 }
 
 // pick finds the element of an array that a step means.
-func pick(v expr.RawValue, s expr.Step) (int32, bool) {
+func (r *run) pick(v expr.RawValue, s expr.Step) (int32, bool) {
 	d, n := v.Doc, s.Index
 	if d.Nodes[v.Node].Kind != rawjson.Array {
 		return -1, false
 	}
+	passed := 0
+	defer func() { r.vars.Left -= expr.StepCost(8 * passed) }()
 	for k, end := v.Node+1, d.Nodes[v.Node].Next; k < end; k = d.Nodes[k].Next {
-		got, ok := walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, s.Where.Steps)
+		passed++
+		got, ok := r.walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, s.Where.Steps)
 		if s.Where.Lower && ok {
 			ok = matchesFolded(&got, s.Where.Values)
 			if ok && n == 0 {
@@ -264,8 +268,8 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 	case expr.OpEach:
 		return c.eachOf(e)
 	case expr.OpProgram:
-		p := e.Program
-		return func(r *run) expr.RawValue { return r.eval(p) }
+		p, line := e.Program, c.line
+		return func(r *run) expr.RawValue { return r.eval(p, line) }
 	}
 	cond := c.cond(e)
 	return func(r *run) expr.RawValue {
@@ -281,7 +285,7 @@ func (c *compiler) value(e *expr.RawExpr) valueFn {
 
 // asText compiles string(…).
 func (c *compiler) asText(e *expr.RawExpr) valueFn {
-	value, program := c.value(e.Args[0]), e.Program
+	value, program, line := c.value(e.Args[0]), e.Program, c.line
 	return func(r *run) expr.RawValue {
 		v := value(r)
 		switch {
@@ -294,7 +298,7 @@ func (c *compiler) asText(e *expr.RawExpr) valueFn {
 				return expr.RawValue{Kind: expr.RawText, Text: v.Doc.Literal(v.Node)}
 			}
 		}
-		return r.eval(program)
+		return r.eval(program, line)
 	}
 }
 
@@ -314,7 +318,7 @@ func (c *compiler) concat(e *expr.RawExpr) valueFn {
 	for _, a := range e.Args {
 		parts = append(parts, c.value(a))
 	}
-	program := e.Program
+	program, line := e.Program, c.line
 	return func(r *run) expr.RawValue {
 		had := len(r.pending)
 		dst := r.joined[:0]
@@ -328,7 +332,7 @@ func (c *compiler) concat(e *expr.RawExpr) valueFn {
 				if !v.Has() {
 					return v
 				}
-				return r.eval(program)
+				return r.eval(program, line)
 			}
 			dst = append(dst, s...)
 		}
@@ -343,14 +347,6 @@ func (c *compiler) concat(e *expr.RawExpr) valueFn {
 		r.pending = made
 		return expr.RawValue{Kind: expr.RawText, Text: text}
 	}
-}
-
-// eval runs a program and notes what it read.
-func (r *run) eval(p *expr.RawProgram) expr.RawValue {
-	r.vars.Touched = r.vars.Touched[:0]
-	v := p.Eval(r.vars)
-	r.pendTouched(&v)
-	return v
 }
 
 // coalesce compiles a chain of orValue that begins with at least two plain
@@ -370,6 +366,7 @@ func (c *compiler) coalesce(e *expr.RawExpr) valueFn {
 	if len(ids) < 2 {
 		return nil
 	}
+	again, line := c.inEach(), c.line
 	rest := func(*run) expr.RawValue { return expr.RawValue{} }
 	if e != nil {
 		rest = c.value(e)
@@ -378,6 +375,9 @@ func (c *compiler) coalesce(e *expr.RawExpr) valueFn {
 		for _, id := range ids {
 			if i, ok := r.doc.At(id); ok && r.doc.Nodes[i].Kind != rawjson.Null {
 				r.pending = append(r.pending, i)
+				if again {
+					r.spend(expr.NodeCost(r.doc, i), line)
+				}
 				return expr.RawValue{Kind: expr.RawNode, Doc: r.doc, Node: i}
 			}
 		}

@@ -161,7 +161,7 @@ func (c *compiler) plain(t *target, x *expr.RawExpr) filler {
 	if t.attr.Array || t.attr.Base == ocsf.BaseJSON {
 		return nil
 	}
-	if id := c.pathID(x); id >= 0 {
+	if id := c.pathID(x); id >= 0 && !c.inEach() {
 		return func(r *run, slots []ocsf.Value) {
 			if i, ok := r.doc.At(id); ok {
 				t.putNode(r, slots, i)
@@ -185,7 +185,7 @@ func (c *compiler) plain(t *target, x *expr.RawExpr) filler {
 
 // first is fill for the first of some paths that is there.
 func (c *compiler) first(t *target, x *expr.RawExpr) filler {
-	if t.attr.Array || t.attr.Base == ocsf.BaseJSON {
+	if t.attr.Array || t.attr.Base == ocsf.BaseJSON || c.inEach() {
 		return nil
 	}
 	var ids []int32

@@ -88,7 +88,8 @@ func (c *compiler) wantElements(x *expr.RawExpr) {
 // read parses a body, or only the paths that are asked for.
 func (r *run) read(body []byte, pick bool) error {
 	r.event++ // what was computed of the one before is of no use
-	r.parsed, r.textDocs = r.parsed[:0], 0
+	r.forgetTexts()
+	r.vars.Left = expr.Work
 	if pick {
 		return r.doc.Pick(body)
 	}
@@ -152,20 +153,32 @@ func (h *Head) Split(source string, body []byte, meta HeadMeta) ([]HeadEvent, er
 		return nil, fmt.Errorf("no mapping for source %q", source)
 	}
 	r := h.run(m, meta)
+	out, dead, err := h.events(r, body)
+	if dead != nil {
+		return nil, dead
+	}
+	return out, err
+}
+
+// events are those of a delivery; dead says that they would be too much work.
+func (h *Head) events(r *run, body []byte) (out []HeadEvent, dead *Dead, err error) {
+	defer r.caught(&dead)
 	bodies, err := r.split(body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]HeadEvent, 0, len(bodies))
+	out = make([]HeadEvent, 0, len(bodies))
+	left := r.vars.Left
 	for _, b := range bodies {
-		ev, err := h.event(r, b)
+		ev, err := h.event(r, b, left)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		left = r.vars.Left
 		out = append(out, ev)
 	}
 	r.doc.Release()
-	return out, nil
+	return out, nil, nil
 }
 
 // split returns the bytes of each event.
@@ -206,12 +219,14 @@ func elementBytes(r *run, e expr.RawValue) []byte {
 	return e.AppendJSON(nil)
 }
 
-func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
+// event is one event of a delivery, for which so much work is left.
+func (h *Head) event(r *run, body []byte, left int64) (HeadEvent, error) {
 	hd := &r.m.head
 	ev := HeadEvent{Body: body}
 	if err := r.read(body, hd.pickEvent); err != nil {
 		return ev, err
 	}
+	r.vars.Left = left + eventShare
 	if hd.uid != nil {
 		r.pending = r.pending[:0]
 		v := hd.uid(r)
@@ -235,6 +250,10 @@ func (h *Head) event(r *run, body []byte) (HeadEvent, error) {
 	}
 	return ev, nil
 }
+
+// eventShare is the work that each event of a delivery brings with it: uid and
+// time are short, and a delivery may have very many events.
+const eventShare = 1000
 
 // maxUID bounds the id of an event. It is the key of the ledger and of alerts.
 const maxUID = 1024
@@ -368,7 +387,13 @@ func (h *Head) accepts(m *Mapping, body []byte) bool {
 	if m == nil || m.head.accepts == nil {
 		return false
 	}
-	r := h.run(m, HeadMeta{})
+	return h.run(m, HeadMeta{}).accepts(body)
+}
+
+// accepts says no where the answer would be too much work.
+func (r *run) accepts(body []byte) (is bool) {
+	var dead *Dead
+	defer r.caught(&dead)
 	bodies, err := r.split(body)
-	return err == nil && len(bodies) > 0 && r.read(bodies[0], false) == nil && m.head.accepts(r) == yes
+	return err == nil && len(bodies) > 0 && r.read(bodies[0], false) == nil && r.m.head.accepts(r) == yes
 }

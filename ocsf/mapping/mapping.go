@@ -94,6 +94,9 @@ const (
 	NoMapping = "no-mapping"
 	// Invalid: what would have come of it lacks a required attribute.
 	Invalid = "invalid"
+	// TooCostly: the mapping would have to do too much for it. It is given up
+	// at the same step whenever it comes again.
+	TooCostly = "too-costly"
 )
 
 func (d *Dead) Error() string {

@@ -117,7 +117,8 @@ func (c *compiler) each(n *yaml.Node) filler {
 			when = c.cond(x)
 		}
 	}
-	row := c.row(slot, fields["set"], n)
+	row, line := c.row(slot, fields["set"], n), n.Line
+	cost := int64(1 + len(row.fillers))
 	c.elem = nil
 	return func(r *run, slots []ocsf.Value) {
 		r.pending = r.pending[:0]
@@ -126,10 +127,12 @@ func (c *compiler) each(n *yaml.Node) filler {
 		r.vars.VarName = name
 		forEach(&v, func(e expr.RawValue) {
 			r.vars.Var = e
+			r.spend(cost, line)
 			if when == nil || when(r) == yes {
 				row.fill(r, slots)
 			}
 		})
+		r.within(line)
 		r.vars.VarName, r.vars.Var = "", expr.RawValue{}
 	}
 }

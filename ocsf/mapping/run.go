@@ -37,7 +37,8 @@ type run struct {
 	dropped  []int32 // for drop
 	present  []bool  // for settle
 	parsed   []parsedText
-	docs     []*rawjson.Doc // of texts; textDocs of them are in use
+	more     map[int32]*rawjson.Doc // those of parsed that are too many to look through
+	docs     []*rawjson.Doc         // of texts; textDocs of them are in use
 	textDocs int
 	memos    []memo
 	event    uint64 // its number, for memos
@@ -95,25 +96,36 @@ var errNoObject = errors.New("the JSON is no object")
 // The error is a *Dead; out is then of no use.
 func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) error {
 	r := sc.run(m)
+	if dead := m.normalize(r, ev, out); dead != nil {
+		r.stats.Dead[dead.Reason]++
+		return dead
+	}
+	return nil
+}
+
+func (m *Mapping) normalize(r *run, ev *nagare.Event, out *ocsf.Event) (dead *Dead) {
+	defer r.caught(&dead)
 	st := r.stats
 	st.Events++
 	st.Bytes += int64(len(ev.Body))
 	if err := r.doc.Parse(ev.Body); err != nil {
-		return st.dead(NotAnEvent, err)
+		return &Dead{NotAnEvent, err}
 	}
 	if r.doc.Nodes[0].Kind != rawjson.Object {
-		return st.dead(NotAnEvent, errNoObject)
+		return &Dead{NotAnEvent, errNoObject}
 	}
 	st.Duplicates += int64(r.doc.Duplicates)
 	r.out = out
 	r.event++
-	r.parsed, r.uses, r.textDocs = r.parsed[:0], r.uses[:0], 0
+	r.uses = r.uses[:0]
+	r.forgetTexts()
+	r.vars.Left = expr.Work
 	r.vars.Doc, r.vars.VarName, r.vars.Var = r.doc, "", expr.RawValue{}
 	r.vars.Meta = expr.RawMeta{Source: ev.Source, UID: ev.UID, Auth: ev.Auth, Tenant: ev.Tenant, Received: ev.Received}
 	if m.native != nil {
 		e, err := m.nativeEvent(r, ev)
 		if err != nil {
-			return st.dead(Invalid, err)
+			return &Dead{Invalid, err}
 		}
 		r.close(e)
 		return nil
@@ -137,10 +149,10 @@ func (m *Mapping) Normalize(ev *nagare.Event, out *ocsf.Event, sc *Scratch) erro
 		return nil
 	}
 	if missing.err == nil {
-		return st.dead(NoMapping, nil)
+		return &Dead{Reason: NoMapping}
 	}
 	if err := r.rescue(&missing, ev); err != nil {
-		return st.dead(Invalid, err)
+		return &Dead{Invalid, err}
 	}
 	r.close(missing.entry.rescue.entry)
 	return nil
@@ -178,6 +190,7 @@ func (r *run) fill(e *entry, ev *nagare.Event) error {
 	for _, f := range e.fillers {
 		f(r, slots)
 	}
+	r.within(e.line)
 	r.base(e, ev, slots)
 	if missing := r.settle(e.tree, slots, -1); missing != "" {
 		return fmt.Errorf("%s lacks %s", e.layout.Class.Name, missing)
@@ -350,7 +363,7 @@ func (r *run) pend(v expr.RawValue) {
 
 // pendTouched notes the nodes that a program read and whose text is in what
 // it made. A field that was only tested stays in unmapped.
-func (r *run) pendTouched(v *expr.RawValue) {
+func (r *run) pendTouched(v *expr.RawValue, line int) {
 	r.pend(*v)
 	if len(r.vars.Touched) == 0 || v.Kind == expr.RawNode || !v.Has() {
 		return
@@ -359,8 +372,13 @@ func (r *run) pendTouched(v *expr.RawValue) {
 	if !ok {
 		text = string(v.AppendJSON(nil))
 	}
+	cost := expr.SearchCost(text)
 	for _, i := range r.vars.Touched {
-		if madeOf(text, r.doc.Literal(i)) {
+		field := r.doc.Literal(i)
+		if len(field) >= 4 {
+			r.spend(cost, line)
+		}
+		if madeOf(text, field) {
 			r.pending = append(r.pending, i)
 		}
 	}
@@ -400,6 +418,9 @@ func (r *run) textDoc() *rawjson.Doc {
 	return d
 }
 
+// forgetTexts forgets what json() read of the event before.
+func (r *run) forgetTexts() { r.parsed, r.more, r.textDocs = r.parsed[:0], nil, 0 }
+
 // json is the function json(): the value in a text, parsed once an event.
 func (r *run) json(v expr.RawValue) expr.RawValue {
 	s, ok := textOf(&v)
@@ -412,14 +433,25 @@ func (r *run) json(v expr.RawValue) expr.RawValue {
 				return expr.NodeValue(p.doc, 0)
 			}
 		}
+		if d := r.more[v.Node]; d != nil {
+			return expr.NodeValue(d, 0)
+		}
 	}
+	r.vars.Left -= expr.ParseCost(s)
 	d := r.textDoc()
 	// The text stays as it is for as long as the event's bytes do.
 	if d.Parse(unsafe.Slice(unsafe.StringData(s), len(s))) != nil {
 		return v // it is no JSON: it stays what it is
 	}
 	if v.Kind == expr.RawNode && v.Doc == r.doc {
-		r.parsed = append(r.parsed, parsedText{v.Node, d})
+		if len(r.parsed) < maxTextDocs {
+			r.parsed = append(r.parsed, parsedText{v.Node, d})
+		} else {
+			if r.more == nil {
+				r.more = map[int32]*rawjson.Doc{}
+			}
+			r.more[v.Node] = d
+		}
 	}
 	return expr.NodeValue(d, 0)
 }

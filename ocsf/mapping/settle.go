@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"nagare/ocsf"
+	"nagare/ocsf/expr"
 )
 
 // An object is one object that an entry may fill, and what the schema wants
@@ -218,6 +219,7 @@ func (r *run) dropFrom(from int) {
 
 // giveBack gives a field back to unmapped, unless something else has it too.
 func (r *run) giveBack(node int32) {
+	r.vars.Left -= expr.StepCost(len(r.uses))
 	for i := range r.uses {
 		if r.uses[i].node == node {
 			return

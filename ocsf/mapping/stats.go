@@ -61,11 +61,6 @@ func (sc *Scratch) Drain(to map[string]*Stats) {
 	}
 }
 
-func (s *Stats) dead(reason string, err error) error {
-	s.Dead[reason]++
-	return &Dead{Reason: reason, Err: err}
-}
-
 // count counts an event; unknown says that the file does not know its type.
 func (s *Stats) count(e *entry, out *ocsf.Event, unknown bool) {
 	s.Classes[e.layout.Class.Name]++

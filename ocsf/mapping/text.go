@@ -69,7 +69,7 @@ func (r *run) keepMade(had int, text string) {
 // its group; absent without one.
 func (c *compiler) extract(e *expr.RawExpr) valueFn {
 	arg, re := c.value(e.Args[0]), regexp.MustCompile(e.Value.Text)
-	group := 2 * re.NumSubexp()
+	group, size, line := 2*re.NumSubexp(), expr.PatternSize(e.Value.Text), c.line
 	return func(r *run) expr.RawValue {
 		had := len(r.pending)
 		v := arg(r)
@@ -79,6 +79,7 @@ func (c *compiler) extract(e *expr.RawExpr) valueFn {
 			r.pending = r.pending[:had]
 			return expr.RawValue{}
 		}
+		r.spend(expr.PatternCost(s, size), line)
 		at := re.FindStringSubmatchIndex(s)
 		if at == nil {
 			r.pending = r.pending[:had]
@@ -96,7 +97,7 @@ func (c *compiler) extract(e *expr.RawExpr) valueFn {
 // memberOf compiles path[path]: the member of an object that a text names.
 // Other keys are left to the program.
 func (c *compiler) memberOf(e *expr.RawExpr) valueFn {
-	object, key, program := c.find(e.Args[0]), c.find(e.Args[1]), e.Program
+	object, key, program, line := c.find(e.Args[0]), c.find(e.Args[1]), e.Program, c.line
 	return func(r *run) expr.RawValue {
 		of, ok := object(r)
 		if !ok {
@@ -108,7 +109,7 @@ func (c *compiler) memberOf(e *expr.RawExpr) valueFn {
 		}
 		name, ok := textOf(&k)
 		if !ok || of.Kind != expr.RawNode || of.Doc.Nodes[of.Node].Kind != rawjson.Object {
-			return r.eval(program)
+			return r.eval(program, line)
 		}
 		i, ok := of.Doc.Child(of.Node, name)
 		if !ok {
@@ -153,23 +154,23 @@ func lowerEqual(s, want string) bool {
 // eachOf compiles list.map(x, x.a): the values that a path of the elements
 // has. An element without one is no answer, as in CEL.
 func (c *compiler) eachOf(e *expr.RawExpr) valueFn {
-	find, steps, program := c.find(e.Args[0]), e.Steps, e.Program
+	find, steps, program, line := c.find(e.Args[0]), e.Steps, e.Program, c.line
 	return func(r *run) expr.RawValue {
 		list, ok := find(r)
 		if !ok {
 			return expr.RawValue{}
 		}
 		if list.Kind != expr.RawNode || list.Doc.Nodes[list.Node].Kind != rawjson.Array {
-			return r.eval(program)
+			return r.eval(program, line)
 		}
 		d := list.Doc
 		out := make([]expr.RawValue, 0, d.Count(list.Node))
 		had := len(r.pending)
 		for k, end := list.Node+1, d.Nodes[list.Node].Next; k < end; k = d.Nodes[k].Next {
-			v, ok := walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, steps)
+			v, ok := r.walk(expr.RawValue{Kind: expr.RawNode, Doc: d, Node: k}, steps)
 			if !ok {
 				r.pending = r.pending[:had]
-				return r.eval(program)
+				return r.eval(program, line)
 			}
 			out = append(out, v)
 			r.pend(v)
