@@ -374,7 +374,7 @@ func TestRebuildEveryCallFails(t *testing.T) {
 	fault := errors.New("the store said no")
 	works, step, rebuilds, most := 0, 2, 0, 0
 	if testing.Short() {
-		step = 7
+		step = 11
 	}
 	for n := 1; ; n += step {
 		w := newWorld(t, l, 3)
