@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -268,6 +269,40 @@ func TestSpoolDiskFull(t *testing.T) {
 	if n := counted(t, metrics.spoolRefused.WithLabelValues("events", "disk-full")); n != float64(refused) {
 		t.Errorf("%v refusals counted, want %d", n, refused)
 	}
+}
+
+// TestSpoolFailedSync: what failed to be brought to the disk is not said to be
+// there, and nothing more is written to its file, because nobody knows what of
+// it is on the disk and a second sync would say yes to anything.
+func TestSpoolFailedSync(t *testing.T) {
+	fail := false
+	s, got := openSpool(t, SpoolConfig{fault: func(op string) error {
+		if fail && op == "commit" {
+			return fmt.Errorf("%s: %w", op, syscall.EIO)
+		}
+		return nil
+	}}), newSink()
+	count := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.files)
+	}
+	if err := s.Put(t.Context(), numbered(0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	fail = true
+	if err := s.Put(t.Context(), numbered(3, 3)); !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v, want that it failed", err)
+	}
+	fail = false
+	if err := s.Put(t.Context(), numbered(3, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(); n != 2 {
+		t.Errorf("%d files, want a second one after a failed sync", n)
+	}
+	empty(t, s, got)
+	got.exactly(t, 6)
 }
 
 // TestSpoolFailEveryOperation lets the n-th operation fail, for every n, and
