@@ -25,7 +25,7 @@ func (w *worker) send(ctx context.Context, at ref) error {
 // post makes the request of an attempt.
 func (w *worker) post(ctx context.Context, at ref, a attempt, r *row) error {
 	if !w.mayRequest(a) {
-		return w.outcome(ctx, at, a, r, Receipt{}, &Refused{Err: errors.New("too little time was left; nothing was sent")})
+		return w.outcome(ctx, at, a, r, w.judge(Receipt{}, &Refused{Err: errors.New("too little time was left; nothing was sent")}))
 	}
 	d := r.Deliveries[w.name]
 	m := message(r)
@@ -41,7 +41,7 @@ func (w *worker) post(ctx context.Context, at ref, a attempt, r *row) error {
 			w.store.stats.Repeats.Add(1)
 		}
 	}
-	return w.outcome(ctx, at, a, r, receipt, err)
+	return w.outcome(ctx, at, a, r, w.judge(receipt, err))
 }
 
 // takeOver finishes an attempt whose end nobody saw: its sender died, or the
@@ -89,7 +89,7 @@ func (w *worker) takeOver(ctx context.Context, at ref) error {
 		// What the message shows is not known, so it is edited.
 		found := *r
 		found.Count, found.State = 0, ""
-		return w.outcome(ctx, at, a, &found, l.receipt, nil)
+		return w.outcome(ctx, at, a, &found, w.judge(l.receipt, nil))
 	}
 	// It is not there: back to the queue, from which it may go into a digest.
 	_, err = w.change(ctx, at, w.name, func(_ *row, d *Delivery) bool {
@@ -227,8 +227,9 @@ func (w *worker) sendDigest(ctx context.Context, refs []ref) error {
 		w.store.stats.Digests.Add(1)
 	}
 	var failed error
+	v := w.judge(receipt, err)
 	for _, p := range parts {
-		if err := w.outcome(ctx, p.at, p.a, p.r, receipt, err); err != nil {
+		if err := w.outcome(ctx, p.at, p.a, p.r, v); err != nil {
 			failed = err
 		}
 	}

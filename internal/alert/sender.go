@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/ksuid"
@@ -80,9 +81,12 @@ type Sender struct {
 	cfg   SenderConfig
 	owner string
 
+	reads atomic.Int64 // how many rows were read, to tell what was read before
+
 	mu    sync.Mutex
 	held  map[ref]*row
 	marks map[ref]int64 // the marker version each held row was read after
+	begun map[ref]int64 // the number of the read each held row is of
 	kicks map[string]chan struct{}
 }
 
@@ -93,7 +97,7 @@ const findings = ""
 // NewSender returns a Sender for the rows of store.
 func NewSender(store *Store, cfg SenderConfig) *Sender {
 	cfg.defaults()
-	s := &Sender{store: store, cfg: cfg, owner: ksuid.New().String(), held: map[ref]*row{}, marks: map[ref]int64{}, kicks: map[string]chan struct{}{}}
+	s := &Sender{store: store, cfg: cfg, owner: ksuid.New().String(), held: map[ref]*row{}, marks: map[ref]int64{}, begun: map[ref]int64{}, kicks: map[string]chan struct{}{}}
 	for name := range cfg.Receivers {
 		s.kicks[name] = make(chan struct{}, 1)
 	}
@@ -259,12 +263,13 @@ type held struct {
 	at      ref
 	row     *row // nil when nothing is to be done
 	version int64
+	begun   int64 // the number of the read, given before it was made
 }
 
 // read reads a row. Without work it removes the marker, unless that was renewed
 // meanwhile: the marker is read before the row.
 func (s *Sender) read(ctx context.Context, at ref) (held, error) {
-	h := held{at: at}
+	h := held{at: at, begun: s.reads.Add(1)}
 	marker, err := s.store.coord.Get(ctx, workPart, at.origin+"/"+at.id)
 	if err == nil {
 		h.version = marker.Version
@@ -290,17 +295,21 @@ func (s *Sender) read(ctx context.Context, at ref) (held, error) {
 }
 
 // hold keeps rows that wait, as far as there is room, and forgets the others.
+// What was read before a change of ours must not hide what was read after it,
+// or a worker would pass over the row until somebody else changes it.
 func (s *Sender) hold(rows ...held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range rows {
 		_, known := s.held[h.at]
 		switch {
+		case known && h.begun < s.begun[h.at]:
 		case h.row == nil:
 			delete(s.held, h.at)
 			delete(s.marks, h.at)
+			delete(s.begun, h.at)
 		case known || len(s.held) < maxHeld:
-			s.held[h.at], s.marks[h.at] = h.row, h.version
+			s.held[h.at], s.marks[h.at], s.begun[h.at] = h.row, h.version, h.begun
 		}
 	}
 }

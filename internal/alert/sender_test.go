@@ -750,7 +750,7 @@ func TestAnothersAttempt(t *testing.T) {
 			t.Fatalf("begin of b: %v, %v", r, err)
 		}
 		for _, err := range []error{&Refused{Err: errFault}, &Permanent{errFault}, errFault, nil} {
-			if err := a.outcome(t.Context(), refs[0], mine, r, Receipt{}, err); err != nil {
+			if err := a.outcome(t.Context(), refs[0], mine, r, a.judge(Receipt{}, err)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -273,55 +273,63 @@ func (w *worker) refused(e *Refused) time.Time {
 // the message is there.
 const answeredWait = 10 * time.Second
 
-// outcome writes down what became of the request for one delivery. It returns
-// an error only when that could not be written.
-func (w *worker) outcome(ctx context.Context, at ref, a attempt, r *row, receipt Receipt, err error) error {
+// A verdict is what the end of one request means for every delivery that it was
+// about: all alerts of a digest share one, and so come back together.
+type verdict struct {
+	receipt Receipt
+	err     error
+	at      time.Time // when the request was over
+	until   time.Time // when to send again after a refusal, or else to look
+}
+
+// judge says what the end of a request means. It is called once a request: a
+// refusal makes the receiver's pause longer.
+func (w *worker) judge(receipt Receipt, err error) verdict {
+	v := verdict{receipt: receipt, err: err, at: time.Now()}
 	var refused *Refused
 	var permanent *Permanent
 	var answered *Answered
-	now := time.Now()
-	mine := func(d *Delivery) bool { return d.State == Sending && d.Owner == w.owner && d.Attempt == a.id }
 	switch {
 	case err == nil:
 		w.backoff = 0
-		_, err := w.change(ctx, at, w.name, func(_ *row, d *Delivery) bool {
-			if !mine(d) {
-				return false
-			}
-			d.State, d.Channel, d.TS, d.At, d.Reason = Sent, receipt.Channel, receipt.TS, now.UTC(), ""
+	case errors.As(err, &permanent):
+	case errors.As(err, &refused):
+		v.until = w.refused(refused)
+		w.cfg.Log.Warn("receiver refused", "receiver", w.name, "until", v.until, "err", err)
+	default:
+		// It may have arrived. Once no request can be on its way we look for it.
+		v.until = v.at.Add(w.cfg.RequestLife)
+		if errors.As(err, &answered) {
+			v.until = v.at.Add(min(answeredWait, w.cfg.RequestLife))
+		}
+		w.cfg.Log.Warn("message may or may not have arrived", "receiver", w.name, "look_at", v.until, "err", err)
+	}
+	return v
+}
+
+// outcome writes a verdict down for one delivery. It returns an error only when
+// that could not be done.
+func (w *worker) outcome(ctx context.Context, at ref, a attempt, r *row, v verdict) error {
+	var permanent *Permanent
+	if errors.As(v.err, &permanent) {
+		return w.giveUp(ctx, at, w.name, a.id, permanent.Error())
+	}
+	var refused *Refused
+	_, err := w.change(ctx, at, w.name, func(_ *row, d *Delivery) bool {
+		switch {
+		case d.State != Sending || d.Owner != w.owner || d.Attempt != a.id:
+			return false // another's by now
+		case v.err == nil:
+			d.State, d.Channel, d.TS, d.At, d.Reason = Sent, v.receipt.Channel, v.receipt.TS, v.at.UTC(), ""
 			d.Shown, d.ShownState = r.Count, r.State
 			if d.Digest != "" {
 				d.TS = "" // the digest is not edited for one of its alerts
 			}
-			return true
-		})
-		return err
-	case errors.As(err, &permanent):
-		return w.giveUp(ctx, at, w.name, a.id, permanent.Error())
-	case errors.As(err, &refused):
-		until := w.refused(refused)
-		w.cfg.Log.Warn("alert was refused", "alert", at.id, "receiver", w.name, "until", until, "err", err)
-		_, err := w.change(ctx, at, w.name, func(_ *row, d *Delivery) bool {
-			if !mine(d) {
-				return false
-			}
-			d.State, d.NotBefore, d.Reason = Pending, until.UTC(), cut(refused.Error(), 300)
-			return true
-		})
-		return err
-	}
-	// It may have arrived. Once no request can be on its way we look for it.
-	due := now.Add(w.cfg.RequestLife)
-	if errors.As(err, &answered) {
-		due = now.Add(min(answeredWait, w.cfg.RequestLife))
-	}
-	w.cfg.Log.Warn("alert may or may not have arrived", "alert", at.id, "receiver", w.name, "look_at", due, "err", err)
-	reason := cut(err.Error(), 300)
-	_, err = w.change(ctx, at, w.name, func(_ *row, d *Delivery) bool {
-		if !mine(d) {
-			return false
+		case errors.As(v.err, &refused):
+			d.State, d.NotBefore, d.Reason = Pending, v.until.UTC(), cut(refused.Error(), 300)
+		default:
+			d.Due, d.Reason = v.until.UTC(), cut(v.err.Error(), 300)
 		}
-		d.Due, d.Reason = due.UTC(), reason
 		return true
 	})
 	return err
