@@ -69,7 +69,7 @@ type Manifest struct {
 	Previous []Ref `json:"previous,omitempty"`
 	// IDs are the hashes of the events that became rows.
 	IDs IDs `json:"ids"`
-	// Entries are the objects to publish.
+	// Entries are the objects to publish, in this order: see rowsLast.
 	Entries []Entry `json:"entries"`
 	Counts  Counts  `json:"counts"`
 	// Dead counts the dead letters by source and reason.

@@ -8,7 +8,9 @@ import (
 	"nagare/internal/blob"
 )
 
-// publish brings the decided commit into the lake (F4) and marks it (F5).
+// publish brings the decided commit into the lake (F4) and marks it (F5). The
+// objects go one after the other, in the manifest's order: whoever repeats it
+// after a crash, and who rebuilds a ledger, counts on that.
 func (c *Committer) publish(ctx context.Context) error {
 	m := c.manifest
 	if m == nil {

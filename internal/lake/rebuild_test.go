@@ -189,10 +189,10 @@ func TestRebuildRefuses(t *testing.T) {
 		}, "no manifest of that commit"},
 		{"published in part, and the rest is gone", func(w *world) {
 			w.die(StepPut, 3, 1)
-			w.drop(1, "archive.frames")
+			w.drop(1, "part-000.parquet")
 		}, "published in part, and 1 of its objects are in the stage no more"},
 		{"a lake object is not ours", func(w *world) {
-			w.die(StepPut, 3, 1)
+			w.die(StepPut, 4, 1)
 			key := w.look().files[1]
 			if err := w.lake.Store.Delete(t.Context(), key); err != nil {
 				t.Fatal(err)
@@ -204,7 +204,7 @@ func TestRebuildRefuses(t *testing.T) {
 		{"the winner's manifest is gone, another attempt's is there", func(w *world) {
 			w.add(start.Add(time.Minute), "auth-1")
 			w.die(StepStaged, 1, 1)
-			w.die(StepPut, 2, 5)
+			w.die(StepPut, 3, 5)
 			files := w.look().files // base events, which the other has too, and sign-ins
 			if err := errors.Join(w.lake.Store.Delete(t.Context(), files[0]), w.stage.Store.Delete(t.Context(), w.item().Manifest)); err != nil {
 				t.Fatal(err)

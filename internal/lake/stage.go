@@ -1,9 +1,11 @@
 package lake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/segmentio/ksuid"
@@ -51,6 +53,7 @@ func (c *Committer) stage(ctx context.Context, b *Batch) (*Manifest, error) {
 	if err := s.archive(); err != nil {
 		return nil, err
 	}
+	rowsLast(m.Entries)
 	body, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("lake: manifest: %w", err)
@@ -63,6 +66,24 @@ func (c *Committer) stage(ctx context.Context, b *Batch) (*Manifest, error) {
 		return nil, fmt.Errorf("lake: stage: %w", err)
 	}
 	return m, nil
+}
+
+// rowsLast orders the objects of a commit as they are published: dead letters
+// and raw events before the rows that queries see. A commit whose dead letters
+// cannot be written shows no rows, and who sees a row finds its raw event. They
+// are staged the other way round, since writing rows may make dead letters.
+func rowsLast(entries []Entry) {
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		return cmp.Compare(visible(a), visible(b))
+	})
+}
+
+// visible is 1 for what queries see.
+func visible(e Entry) int {
+	if e.Store == inLake {
+		return 1
+	}
+	return 0
 }
 
 // A stager makes the objects of one attempt.

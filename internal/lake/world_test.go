@@ -222,10 +222,15 @@ func (w *world) item() Item {
 }
 
 // visible checks what may be seen at any moment: no object of a commit that is
-// not decided.
+// not decided, and no row of one whose dead letters and raw events are not all
+// there.
 func (w *world) visible() {
 	w.t.Helper()
-	n := w.item().N
+	item := w.item()
+	n := item.N
+	if item.State == Committed {
+		w.rowsAreLast(item)
+	}
 	for _, s := range []blob.Store{w.lake.Store, w.archive.Store} {
 		list, err := s.List(context.Background(), "", "", 10000)
 		if err != nil {
@@ -236,6 +241,35 @@ func (w *world) visible() {
 				w.t.Fatalf("%s is visible, the ledger is at %d", e.Key, n)
 			}
 		}
+	}
+}
+
+// rowsAreLast looks at a commit that is being published.
+func (w *world) rowsAreLast(item Item) {
+	w.t.Helper()
+	m, err := ReadManifest(context.Background(), w.stage.Store, item.Manifest)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	row, lacks := "", ""
+	for _, e := range m.Entries {
+		s := w.lake.Store
+		if e.Store == inArchive {
+			s = w.archive.Store
+		}
+		_, err := s.Head(context.Background(), e.Key)
+		switch {
+		case err == nil && e.Store == inLake:
+			row = e.Key
+		case errors.Is(err, blob.ErrNotFound) && e.Store == inArchive:
+			lacks = e.Key
+		case err != nil && !errors.Is(err, blob.ErrNotFound):
+			w.t.Fatal(err)
+		}
+	}
+	// What was lacking may have come since, but rows come after it.
+	if row != "" && lacks != "" {
+		w.t.Fatalf("%s is visible, and %s is not there", row, lacks)
 	}
 }
 

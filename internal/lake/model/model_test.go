@@ -59,6 +59,7 @@ func TestGuards(t *testing.T) {
 		{"attempt used again", rules{sameAttempt: true}, 3, 1, "before it is committed"},
 		{"collected by age", rules{collectByAge: true}, 2, 1, "lost"},
 		{"collected before it is published", rules{collectWinner: true}, 2, 1, "lost"},
+		{"rows before dead letters", rules{lastFirst: true}, 2, 0, "before its dead letters"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := c.rules.search(c.records, c.faults, 3_000_000, false)

@@ -28,6 +28,8 @@ type rules struct {
 	// collectWinner: it takes the last commit's objects before they are
 	// published.
 	collectWinner bool
+	// lastFirst: the parts of a commit are published the other way round.
+	lastFirst bool
 	// freshCollector: the collector's copy of the ledger is never old. Not a
 	// guard, but a smaller search.
 	freshCollector bool
@@ -35,6 +37,15 @@ type rules struct {
 
 // direct says that there is no staging and so nothing to publish.
 func (c *rules) direct() bool { return c.unstaged || c.namedByStart }
+
+// published is the part that is the i-th to be published. The first stands for
+// dead letters and raw events, the last for the rows.
+func (c *rules) published(i uint8) uint8 {
+	if c.lastFirst {
+		return parts - 1 - i
+	}
+	return i
+}
 
 // steps gives every state that may follow s. records is how many there are.
 func (c *rules) steps(s state, records uint8, emit func(state, func() string)) {
@@ -204,7 +215,7 @@ func (c *rules) work(s state, w, records uint8, emit func(state, func() string))
 			emit(s, say("is told, and begins anew"))
 		}
 	case publishing: // F4
-		for k.part < parts && !has(k.from, k.to, k.part) {
+		for k.part < parts && !has(k.from, k.to, c.published(k.part)) {
 			k.part++
 		}
 		if k.part == parts {
@@ -212,9 +223,10 @@ func (c *rules) work(s state, w, records uint8, emit func(state, func() string))
 			emit(s, say("has published all parts"))
 			return
 		}
-		i := find(s.stage[:], func(x obj) bool { return x.n()+1 == k.n && x.attempt() == k.attempt && x.part() == k.part })
+		part := c.published(k.part)
+		i := find(s.stage[:], func(x obj) bool { return x.n()+1 == k.n && x.attempt() == k.attempt && x.part() == part })
 		if i < 0 { // somebody may have finished it, and the collector come by
-			missing := find(s.lake[:], func(x obj) bool { return x.n() == k.n && x.part() == k.part }) < 0
+			missing := find(s.lake[:], func(x obj) bool { return x.n() == k.n && x.part() == part }) < 0
 			if s.head.n == k.n && s.head.attempt == k.attempt && !s.head.published && missing {
 				s.lost = true
 			}
@@ -223,9 +235,9 @@ func (c *rules) work(s state, w, records uint8, emit func(state, func() string))
 			return
 		}
 		o := s.stage[i]
-		add(s.sent[:], ask(put, w, object(k.n, o.from(), o.to(), o.attempt(), k.part)), false)
+		add(s.sent[:], ask(put, w, object(k.n, o.from(), o.to(), o.attempt(), part)), false)
 		k.at = waitPut
-		emit(s, say("puts part %d of commit %d", k.part, k.n))
+		emit(s, say("puts part %d of commit %d", part, k.n))
 	case waitPut:
 		if k.answer == 0 {
 			return
@@ -293,6 +305,16 @@ func (c *rules) wrong(s *state, records uint8) string {
 		for r := o.from() + 1; r <= o.to(); r++ {
 			if r%parts == o.part() {
 				in[r]++
+			}
+		}
+	}
+	if !c.direct() && !c.sameAttempt { // those break it too, and something worse
+		for _, o := range s.lake {
+			if o == 0 {
+				break
+			}
+			if o.part() > 0 && has(o.from(), o.to(), 0) && find(s.lake[:], func(x obj) bool { return x.n() == o.n() && x.part() == 0 }) < 0 {
+				return fmt.Sprintf("rows of commit %d are seen before its dead letters", o.n())
 			}
 		}
 	}
