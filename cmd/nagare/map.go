@@ -11,6 +11,7 @@ type mapCmd struct {
 }
 
 func (c *mapCmd) Run(e *env) error {
+	e.endsAtOnce()
 	return app.Map(e.ctx, e.opts, app.MapOptions{
 		Source: c.Source, Summary: c.Summary, Format: format(c.Format, e.stdout), OCSF: c.OCSF, Files: c.Files, Out: e.stdout, Problems: e.stderr,
 	})

@@ -8,26 +8,32 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// A check ends by a signal at once, whatever it is at: here it waits for a
-// mapping file that is a pipe nobody writes to, and looks at no context.
-func TestCheckEndsAtOnce(t *testing.T) {
-	if pipe := os.Getenv("NAGARE_TEST_PIPE"); pipe != "" {
-		os.Args = []string{"nagare", "mappings", "check", pipe}
+// A check, and map, end by a signal at once, whatever they are at: here they
+// wait for a file that is a pipe nobody writes to, and look at no context.
+func TestEndsAtOnce(t *testing.T) {
+	if args := os.Getenv("NAGARE_TEST_ARGS"); args != "" {
+		os.Args = strings.Split(args, "\n")
 		main()
 		return
 	}
+	t.Run("check", func(t *testing.T) { endsAtOnce(t, "mappings", "check") })
+	t.Run("map", func(t *testing.T) { endsAtOnce(t, "map", "--data", t.TempDir(), "--source", "okta") })
+}
+
+func endsAtOnce(t *testing.T, command ...string) {
 	pipe := filepath.Join(t.TempDir(), "a.yaml")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Skip(err)
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestCheckEndsAtOnce$")
-		cmd.Env = append(os.Environ(), "NAGARE_TEST_PIPE="+pipe)
+		cmd := exec.Command(os.Args[0], "-test.run=^TestEndsAtOnce$")
+		cmd.Env = append(os.Environ(), "NAGARE_TEST_ARGS="+strings.Join(append(append([]string{"nagare"}, command...), pipe), "\n"))
 		cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -43,7 +49,7 @@ func TestCheckEndsAtOnce(t *testing.T) {
 			defer f.Close()
 		case <-time.After(20 * time.Second):
 			cmd.Process.Kill()
-			t.Fatal("the check does not read its file")
+			t.Fatal("the command does not read its file")
 		}
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
@@ -54,11 +60,11 @@ func TestCheckEndsAtOnce(t *testing.T) {
 		case err := <-done:
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != sig {
-				t.Errorf("%v: the check ended with %v", sig, err)
+				t.Errorf("%v: the command ended with %v", sig, err)
 			}
 		case <-time.After(10 * time.Second):
 			cmd.Process.Kill()
-			t.Errorf("%v: the check goes on", sig)
+			t.Errorf("%v: the command goes on", sig)
 		}
 	}
 }
