@@ -19,6 +19,12 @@ func parseWritten(s string, zone *time.Location) (int64, bool) {
 		return 0, false
 	}
 	s = strings.Join(strings.Fields(width.Fold.String(s)), " ")
+	if s[len(s)-1] == ')' {
+		// Mails say of an offset whose it is: +0200 (Central European Summer Time).
+		if m := remarked.FindStringSubmatch(s); m != nil {
+			return parseTime(m[1], zone)
+		}
+	}
 	if rest, at, ok := namedZone(s); ok {
 		// What is left may have an offset of its own, which counts.
 		return parseTime(rest, at)
@@ -54,6 +60,7 @@ var written = byForm(func() (out []string) {
 
 var (
 	weekday  = regexp.MustCompile(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? `)
+	remarked = regexp.MustCompile(`^(.+ [+-]\d{2}:?\d{2}) \([^()]*\)$`)
 	english  = regexp.MustCompile(`^(.*\d{4}),( .*)$`)
 	japanese = regexp.MustCompile(`^(令和|平成|昭和|大正|R|H|S|T)? ?(元|\d{1,4}) ?[年./] ?(\d{1,2}) ?[月./] ?(\d{1,2})日?` +
 		` ?(?:\(?[月火水木金土日](?:曜日?)?\)?)? ?(?:(午前|午後|AM|PM)? ?(\d{1,2})(?:時|:)(?: ?(\d{1,2})(?:分|:)?)?(?: ?(\d{1,2})(?:\.\d+)?秒?)? ?(AM|PM)?頃?)?$`)
@@ -69,6 +76,29 @@ var eras = map[string]int{"令和": 2018, "R": 2018, "平成": 1988, "H": 1988, 
 var offsets = map[string]int{
 	"JST": 9, "KST": 9, "日本時間": 9, "日本標準時": 9, "Japan Standard Time": 9, "Asia/Tokyo": 9, "HKT": 8, "SGT": 8,
 	"EST": -5, "EDT": -4, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "CET": 1, "CEST": 2, "AEST": 10, "AEDT": 11,
+}
+
+// ReadTime reads the text of a time as the language does, for readers that must
+// know what it will make of one.
+func ReadTime(s string, zone *time.Location) (time.Time, bool) {
+	ms, ok := parseTime(s, zone)
+	if !ok {
+		return time.Time{}, false
+	}
+	ms, ok = eventTime(ms)
+	return time.UnixMilli(ms).UTC(), ok
+}
+
+// ZoneOffset returns how many seconds the zone of a name is ahead of UTC, for
+// readers of texts that the language does not get to see. It knows the names
+// that mean one zone, as the language does: JST, PDT, UTC, not CST.
+func ZoneOffset(name string) (seconds int, ok bool) {
+	switch name {
+	case "UTC", "GMT", "UT", "Z":
+		return 0, true
+	}
+	hours, ok := offsets[name]
+	return hours * 3600, ok
 }
 
 // namedZone cuts the name of a zone off the end of s.

@@ -31,10 +31,8 @@ const moreThanOneFrom = "more than one From"
 
 // Limits of a mail; the size is intake's. Beyond them only its header is read.
 const (
-	maxDepth       = 100 // mentions of a boundary
-	maxParts       = 2000
-	maxHeaderBytes = 256 << 10
-	maxHeaders     = 1000
+	maxDepth = 100 // mentions of a boundary
+	maxParts = 2000
 	// What the object keeps.
 	keepText        = 64 << 10
 	keepHeader      = 8 << 10
@@ -92,6 +90,7 @@ type Mail struct {
 	CC          []string          `json:"cc,omitempty"`
 	Subject     string            `json:"subject,omitempty"`
 	Date        string            `json:"date,omitempty"` // RFC 3339
+	Sent        string            `json:"sent,omitempty"` // Date as it was written, unless mappings would read that otherwise
 	Text        string            `json:"text"`           // of the HTML if there is no other
 	HTMLText    string            `json:"html_text,omitempty"`
 	Headers     map[string]string `json:"headers"` // by lower-case name; repeated ones one a line
@@ -106,6 +105,8 @@ type Mail struct {
 	Emails []string `json:"emails,omitempty"`
 	CVEs   []string `json:"cves,omitempty"`
 	Times  []string `json:"times,omitempty"`
+	// HeadersLeftOut is how many header fields are not in Headers.
+	HeadersLeftOut int `json:"headers_left_out,omitempty"`
 	// SES is set for what Amazon SES received.
 	SES *SES `json:"ses,omitempty"`
 	// Problems say what was odd or could not be read.
@@ -136,7 +137,8 @@ func Read(raw []byte) Mail {
 	sum := sha256.Sum256(raw)
 	m := Mail{RawSHA256: hex.EncodeToString(sum[:]), Size: len(raw), Headers: map[string]string{}}
 	source := start(raw)
-	header, excess := head(source)
+	header, excess, left := head(source)
+	m.HeadersLeftOut = left
 	if excess == "" {
 		excess = bounds(source)
 	}
@@ -165,32 +167,6 @@ func start(raw []byte) []byte {
 		_, raw, _ = bytes.Cut(raw, []byte{'\n'})
 	}
 	return raw
-}
-
-// head returns the header and the empty line behind it, cut at its limits.
-func head(raw []byte) (header []byte, excess string) {
-	n, fields := 0, 0
-	for n < len(raw) {
-		i := bytes.IndexByte(raw[n:min(len(raw), n+maxHeaderBytes)], '\n')
-		end := n + i + 1
-		switch {
-		case i < 0 && len(raw)-n <= maxHeaderBytes:
-			end = len(raw)
-		case i < 0, end > maxHeaderBytes:
-			return append(bytes.Clone(raw[:n]), "\r\n"...), "a header of too many bytes"
-		case fields >= maxHeaders:
-			return append(bytes.Clone(raw[:n]), "\r\n"...), "too many header fields"
-		}
-		line := bytes.TrimRight(raw[n:end], "\r\n")
-		n = end
-		if len(line) == 0 && fields > 0 {
-			break
-		}
-		if len(line) > 0 && line[0] != ' ' && line[0] != '\t' {
-			fields++
-		}
-	}
-	return append(bytes.Clone(raw[:n]), "\r\n"...), ""
 }
 
 // bounds looks for what would make the MIME parser work hard: it recurses by
@@ -246,13 +222,23 @@ func (m *Mail) problem(s string) {
 	}
 }
 
+// keep shortens what the mail has to what is kept of it, and says so.
+func (m *Mail) keep(what, s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	m.problem(fmt.Sprintf("the %s was cut at %d bytes", what, n))
+	return clip(s, n)
+}
+
 func (m *Mail) fill(env *enmime.Envelope) {
 	for _, key := range env.GetHeaderKeys() {
 		var values []string
 		for _, v := range env.GetHeaderValues(key) {
 			values = append(values, line(v))
 		}
-		m.Headers[strings.ToLower(line(key))] = clip(strings.Join(values, "\n"), keepHeader)
+		key = strings.ToLower(line(key))
+		m.Headers[key] = m.keep("header "+clip(key, 100), strings.Join(values, "\n"), keepHeader)
 	}
 	m.Subject = m.Headers["subject"]
 	m.MessageID = strings.Trim(m.Headers["message-id"], "<> \t")
@@ -273,12 +259,14 @@ func (m *Mail) fill(env *enmime.Envelope) {
 	m.To, m.CC = list(env, "To"), list(env, "Cc")
 	if t, ok := date(m.Headers["date"]); ok {
 		m.Date = t.Format(time.RFC3339)
+		m.Sent = asWritten(m.Headers["date"], t)
 	} else if m.Headers["date"] != "" {
 		m.problem("no date in Date")
+		m.Sent = m.Headers["date"]
 	}
-	m.Text = clip(text(env.Text), keepText)
+	m.Text = m.keep("text", text(env.Text), keepText)
 	if env.HTML != "" {
-		m.HTMLText = clip(htmlText(text(env.HTML), keepText), keepText)
+		m.HTMLText = m.keep("HTML text", htmlText(text(env.HTML), keepText), keepText)
 	}
 	if strings.TrimSpace(m.Text) == "" {
 		m.Text = m.HTMLText
@@ -326,17 +314,6 @@ func list(env *enmime.Envelope, key string) (out []string) {
 		out = append(out, clip(strings.ToLower(text(a.Address)), 320))
 	}
 	return out
-}
-
-// date reads RFC 5322 dates, and what mailers write instead.
-func date(s string) (time.Time, bool) {
-	t, err := mail.ParseDate(s)
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 -0700", "Mon Jan _2 15:04:05 2006"} {
-		if err != nil {
-			t, err = time.Parse(layout, strings.TrimSpace(s))
-		}
-	}
-	return t, err == nil && t.Year() >= 1970 && t.Year() < 10000
 }
 
 // line is text on one line: no header of ours has two.

@@ -39,7 +39,7 @@ func TestRead(t *testing.T) {
 	want := Mail{
 		MessageID: "abc@cloud.example", From: "no-reply@cloud.example", FromName: "Example Cloud", FromDomain: "cloud.example",
 		To: []string{"ops@example.co.jp", "sato@example.co.jp"}, CC: []string{"audit@example.co.jp"},
-		Subject: "新しいデバイス", Date: "2026-07-03T10:02:00+09:00",
+		Subject: "新しいデバイス", Date: "2026-07-03T10:02:00+09:00", Sent: "Fri, 3 Jul 2026 10:02:00 +0900",
 		Text: "ユーザー: sato@example.co.jp", HTMLText: "ユーザー: sato [https://evil.example/x] cloud.example",
 		Attachments: []Attachment{{Name: "list.csv", Type: "text/csv", Size: 3, SHA256: "eaf6a6d9dc0efb4fa3d8b73c4a2d5fdc8d0ef7a2d1d14f8fb1bd4f1c0f0dd6a1"}},
 		Headers:     got.Headers, RawSHA256: got.RawSHA256, Size: len(notice),
@@ -123,6 +123,77 @@ func TestOddMails(t *testing.T) {
 		if d := time.Since(start); d > 3*time.Second {
 			t.Errorf("%s took %v", tt.name, d)
 		}
+	}
+}
+
+// TestDate: the name of a zone is not UTC.
+func TestDate(t *testing.T) {
+	for in, want := range map[string]string{
+		"Fri, 3 Jul 2026 10:02:00 +0900":                         "2026-07-03T01:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 +0900 (JST)":                   "2026-07-03T01:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 -0700 (Pacific Daylight Time)": "2026-07-03T17:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 JST":                           "2026-07-03T01:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 (JST)":                         "2026-07-03T01:02:00Z",
+		"3 Jul 2026 10:02 PDT":                                   "2026-07-03T17:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 EST":                           "2026-07-03T15:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 CEST":                          "2026-07-03T08:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 GMT":                           "2026-07-03T10:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 UT":                            "2026-07-03T10:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 UTC":                           "2026-07-03T10:02:00Z",
+		"2026-07-03T10:02:00+09:00":                              "2026-07-03T01:02:00Z",
+		"2026-07-03 10:02:00 +0900":                              "2026-07-03T01:02:00Z",
+		"Fri Jul  3 10:02:00 2026":                               "2026-07-03T10:02:00Z",
+		"Fri, 3 Jul 2026 10:02:00 CST":                           "",
+		"Fri, 3 Jul 2026 10:02:00 XYZ":                           "",
+		"Fri, 3 Jul 2026 10:02:00 (somewhere)":                   "",
+		"3 Jul 0001 10:02:00 +0000":                              "",
+		"JST":                                                    "",
+		"(":                                                      "",
+	} {
+		got := ""
+		if d, ok := date(in); ok {
+			got = d.UTC().Format(time.RFC3339)
+		}
+		if got != want {
+			t.Errorf("date(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for header, want := range map[string][2]string{
+		"Fri, 3 Jul 2026 10:02:00 JST":                           {"2026-07-03T10:02:00+09:00", "Fri, 3 Jul 2026 10:02:00 JST"},
+		"Fri, 3 Jul 2026 10:02:00 -0700 (Pacific Daylight Time)": {"2026-07-03T10:02:00-07:00", "Fri, 3 Jul 2026 10:02:00 -0700 (Pacific Daylight Time)"},
+		"Fri, 3 Jul 2026 10:02:00 CST":                           {"", "Fri, 3 Jul 2026 10:02:00 CST"},
+		"Fri Jul  3 10:02:00 2026":                               {"2026-07-03T10:02:00Z", "2026-07-03T10:02:00Z"}, // in the zone of the mapping it would be another
+	} {
+		m := Read([]byte("From: a@example.com\r\nDate: " + header + "\r\n\r\n"))
+		if m.Date != want[0] || m.Sent != want[1] {
+			t.Errorf("%s: date %q, sent %q", header, m.Date, m.Sent)
+		}
+	}
+}
+
+// TestLongHeader: what a mail is stands where it likes, and what is left out is
+// counted.
+func TestLongHeader(t *testing.T) {
+	const late = "From: a@example.com\r\nSubject: last\r\n of all\r\nX-Last: 1\r\nDate: Fri, 3 Jul 2026 10:02:00 +0900\r\n\r\nhello"
+	var b strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&b, "X-%d: %d\r\n", i, i)
+	}
+	for name, tt := range map[string]struct {
+		before string
+		left   int
+	}{
+		"many":  {b.String(), 30_000 - maxHeaders + 1},
+		"large": {"X: " + strings.Repeat("x", 300<<10) + "\r\n", 2},
+	} {
+		m := Read([]byte(tt.before + late))
+		if m.From != "a@example.com" || m.Subject != "last of all" || m.Date != "2026-07-03T10:02:00+09:00" || m.HeadersLeftOut != tt.left {
+			t.Errorf("%s: %q, %q, %q, %d left out, want %d: %v", name, m.From, m.Subject, m.Date, m.HeadersLeftOut, tt.left, m.Problems)
+		}
+	}
+	m := Read([]byte("X-Long: " + strings.Repeat("x", keepHeader+1) + "\r\n\r\n" + strings.Repeat("y", keepText+1)))
+	if len(m.Problems) != 2 || !strings.Contains(m.Problems[0], "x-long") || !strings.Contains(m.Problems[1], "text") {
+		t.Errorf("problems: %q", m.Problems)
 	}
 }
 
