@@ -89,12 +89,18 @@ func openObjects(o Options, c config.Config) (objects, error) {
 	return out, nil
 }
 
+// tempDir is where objects are made that are too large for memory.
+func (o *Options) tempDir() string { return filepath.Join(o.Data, "tmp") }
+
 // compactConfig is what every shard's compact stage gets.
 func (p *pipeline) compactConfig() compact.Config {
+	if err := lake.SweepTemp(p.opts.tempDir()); err != nil {
+		p.opts.Log.Warn("files of an earlier run cannot be removed", "err", err)
+	}
 	return compact.Config{
 		Normalize: p.core.normalizer(), Downgrade: p.downgrade, Coord: p.store, Tables: p.tables,
 		Stage: p.objects.stage, Lake: p.objects.lake, Archive: p.objects.archive,
-		Version: p.core.mappingVersion, TempDir: filepath.Join(p.opts.Data, "tmp"), Stats: p.compactStats, Log: p.opts.Log,
+		Version: p.core.mappingVersion, TempDir: p.opts.tempDir(), Stats: p.compactStats, Log: p.opts.Log,
 	}
 }
 

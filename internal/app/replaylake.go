@@ -86,7 +86,7 @@ func (w *replay) compactStage(ctx context.Context) (func(consumers.Shard) (consu
 	}
 	return compact.New(compact.Config{
 		Normalize: normalize, Downgrade: downgrade, Coord: w.store, Tables: lake.NewTables(schema), Stage: root, Lake: root, Archive: root,
-		FromStart: true, Version: w.core.mappingVersion, TempDir: filepath.Join(w.opts.Data, "tmp"), Log: w.opts.Log,
+		FromStart: true, Version: w.core.mappingVersion, TempDir: w.opts.tempDir(), Log: w.opts.Log,
 	}), nil
 }
 

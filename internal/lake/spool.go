@@ -3,13 +3,35 @@ package lake
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 
 	"nagare/internal/blob"
 )
+
+const spoolFiles = "nagare-lake-*"
+
+// SweepTemp removes the files that killed processes left in a TempDir. Nothing
+// that is younger than a day is touched: it may be another process's.
+func SweepTemp(dir string) error {
+	old, err := filepath.Glob(filepath.Join(dir, spoolFiles))
+	for _, path := range old {
+		info, e := os.Stat(path)
+		if e == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			e = os.Remove(path)
+		}
+		if e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
 
 // spoolMemory is how large an object may get before it goes to a file.
 const spoolMemory = 4 << 20
@@ -28,7 +50,7 @@ func newSpool(dir string) *spool { return &spool{dir: dir, hash: sha256.New()} }
 
 func (s *spool) Write(p []byte) (int, error) {
 	if s.file == nil && s.buf.Len()+len(p) > spoolMemory {
-		f, err := os.CreateTemp(s.dir, "nagare-lake-*")
+		f, err := s.create()
 		if err != nil {
 			return 0, fmt.Errorf("lake: spool: %w", err)
 		}
@@ -48,6 +70,18 @@ func (s *spool) Write(p []byte) (int, error) {
 		err = fmt.Errorf("lake: spool: %w", err)
 	}
 	return n, err
+}
+
+// create makes the file, and its folder if that is not there (any more).
+func (s *spool) create() (*os.File, error) {
+	f, err := os.CreateTemp(s.dir, spoolFiles)
+	if errors.Is(err, fs.ErrNotExist) && s.dir != "" {
+		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+			return nil, err
+		}
+		f, err = os.CreateTemp(s.dir, spoolFiles)
+	}
+	return f, err
 }
 
 // body is what was written. It is good until drop.
