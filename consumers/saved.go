@@ -114,7 +114,7 @@ func readSaved(ctx context.Context, store coord.Store, name string) (Saved, erro
 	var s Saved
 	_, err := coord.GetJSON(ctx, store, savedPart, name, &s)
 	if errors.Is(err, coord.ErrNotFound) {
-		err = permanent{fmt.Errorf("%w: %s", ErrUnknown, name)}
+		err = permanent{fmt.Errorf("%w: %s; nagare checkpoints list --saved shows them", ErrUnknown, name)}
 	}
 	return s, err
 }

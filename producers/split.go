@@ -161,10 +161,25 @@ func (s *splitter) value(c byte) piece {
 		case tooDeep:
 			return s.bad(n, ReasonTooDeep, fmt.Sprintf("more than %d levels", s.depth))
 		case c != '{':
-			return s.bad(n, ReasonNotObject, "")
+			return s.bad(n, ReasonNotObject, kindOf(c)+", and an event is an object")
 		}
 		return s.cut(n)
 	}
+}
+
+// kindOf names what a JSON value that begins with c is.
+func kindOf(c byte) string {
+	switch c {
+	case '[':
+		return "a list"
+	case '"':
+		return "a text"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	}
+	return "a number"
 }
 
 // alone says whether a value of n bytes at pos has a line to itself.

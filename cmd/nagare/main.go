@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -92,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return 2
 	}
 	e := &env{ctx: ctx, stdout: stdout, stderr: stderr, opts: app.Options{
-		Config: c.Config, Data: c.Data, Log: app.NewLog(stderr, c.LogLevel),
+		Config: c.Config, Data: c.Data, Command: commandName(kctx), Log: app.NewLog(stderr, c.LogLevel),
 	}}
 	if err := kctx.Run(e); err != nil {
 		var quiet *app.Found
@@ -102,6 +103,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return app.ExitCode(err)
 	}
 	return 0
+}
+
+// commandName is the command without its arguments, as "checkpoints set".
+func commandName(k *kong.Context) string {
+	name, _, _ := strings.Cut(k.Command(), " <")
+	return name
 }
 
 // joinDurations makes --from -1h one word, --from=-1h: a position may begin

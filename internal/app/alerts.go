@@ -36,7 +36,10 @@ func withStore(ctx context.Context, o Options, f func(coord.Store) error) error 
 		}
 		return errors.Join(f(store), store.Close())
 	}
-	lock, held, err := lockDir(o.Data)
+	if err := o.needData(false); err != nil {
+		return err
+	}
+	lock, held, err := lockDir(o)
 	if err != nil {
 		return err
 	}

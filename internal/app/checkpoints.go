@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"nagare"
 	"nagare/consumers"
+	"nagare/internal/config"
 	"nagare/internal/coord"
 	"nagare/internal/lake"
 )
@@ -52,16 +54,19 @@ type checkpointLine struct {
 	Ledger string `json:"ledger,omitempty"`
 }
 
-// withStreams opens the streams and the rows.
-func withStreams(ctx context.Context, o Options, f func(*core, *dataDir, coord.Store) error) (err error) {
-	c, err := loadCore(o, selection{onlyMappings: true})
+// withPlaces is withStreams for what is about places only: neither mappings nor
+// secrets are needed for it, so what is wrong with those keeps nobody from it.
+func withPlaces(ctx context.Context, o Options, f func(*core, *dataDir, coord.Store) error) error {
+	c, err := plainConfig(o)
 	if err != nil {
 		return err
 	}
-	if err := c.err(); err != nil {
-		return err
-	}
-	data, err := openData(ctx, o, c.config, "127.0.0.1:0")
+	return withStreams(ctx, o, &core{config: c}, f)
+}
+
+// withStreams opens the streams and the rows.
+func withStreams(ctx context.Context, o Options, c *core, f func(*core, *dataDir, coord.Store) error) (err error) {
+	data, err := openRead(ctx, o, c.config)
 	if err != nil {
 		return err
 	}
@@ -70,7 +75,21 @@ func withStreams(ctx context.Context, o Options, f func(*core, *dataDir, coord.S
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(c, data, store), store.Close())
+	return errors.Join(away(f(c, data, store)), store.Close())
+}
+
+// openRead is openData for commands that read what others made: it makes no
+// folder. Where stream and rows are in services, none is needed.
+func openRead(ctx context.Context, o Options, c config.Config) (*dataDir, error) {
+	elsewhere := c.Stream.Endpoint != "" && c.Coord.Kind != "sqlite"
+	if err := o.needData(elsewhere); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(o.Data); elsewhere && err != nil {
+		cfg, err := streamAWS(ctx, c.Stream)
+		return &dataDir{dir: o.Data, aws: cfg}, err
+	}
+	return openData(ctx, o, c, "127.0.0.1:0")
 }
 
 // CheckpointsList lists how far each application is on the configured streams.
@@ -78,7 +97,7 @@ func CheckpointsList(ctx context.Context, o Options, f CheckpointsFilter, format
 	if f.Saved {
 		return listSaved(ctx, o, format, out)
 	}
-	return withStreams(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
+	return withPlaces(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
 		apps, err := knownApps(ctx, c, data, store, f.App)
 		if err != nil {
 			return err
@@ -255,7 +274,7 @@ func printSaved(l *listing, s consumers.Saved) {
 
 // CheckpointsSave keeps where an application is under a name.
 func CheckpointsSave(ctx context.Context, o Options, name, app string, replace bool, format string, out io.Writer) error {
-	return withStreams(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
+	return withPlaces(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
 		apps, err := knownApps(ctx, c, data, store, app)
 		if err != nil {
 			return err
@@ -293,7 +312,7 @@ func CheckpointsSet(ctx context.Context, o Options, app, to, stream string, leas
 	if strings.HasPrefix(app, "replay-") {
 		return usagef("%s is a replay, and begins where its command says: use replay --restart, or another --name", app)
 	}
-	return withStreams(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
+	return withPlaces(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
 		apps, err := knownApps(ctx, c, data, store, app)
 		if err != nil {
 			return err

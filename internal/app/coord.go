@@ -52,8 +52,10 @@ func openDynamoDB(ctx context.Context, o Options, c config.Coord) (coord.Store, 
 	switch {
 	case errors.Is(err, coord.ErrUnusable):
 		return nil, usagef("%w", err)
+	case err != nil && ctx.Err() != nil:
+		return nil, stopped(ctx)
 	case err != nil:
-		return nil, unreachablef("%w", err)
+		return nil, away(unreachablef("%w", err))
 	}
 	return s, nil
 }

@@ -6,15 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"nagare/consumers"
 	"nagare/internal/blob"
+	"nagare/internal/claim"
 	"nagare/internal/coord"
 	"nagare/internal/lake"
+	"nagare/ocsf/mapping"
+	"nagare/producers"
 )
 
 // DeadLettersFilter chooses dead letters; zero fields choose all.
@@ -65,6 +71,12 @@ func (f *DeadLettersFilter) each(ctx context.Context, o Options, do func(*lake.D
 	root := f.Root
 	if root == "" {
 		root = filepath.Join(o.Data, "archive")
+		if err := o.needData(false); err != nil {
+			return err
+		}
+		if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing was ever committed
+		}
 	} else if _, err := os.Stat(root); err != nil {
 		return usagef("--root: %w", err)
 	}
@@ -128,7 +140,47 @@ func DeadLettersList(ctx context.Context, o Options, f DeadLettersFilter, format
 			d.Received.UTC().Format(time.DateTime), d.Source, d.Reason, d.Error, d.Mapping, d.Shard, d.Seq, shown, d.ID)
 		return len(l.rows) != f.Limit, nil
 	})
+	if err == nil && len(l.rows) == 0 {
+		if err := f.knownReason(ctx, o); err != nil {
+			return err
+		}
+	}
 	return errors.Join(l.print(out, format), err)
+}
+
+// knownReason refuses a reason that neither a letter has nor this version
+// gives: it is a slip, and "none" would be taken for the answer.
+func (f *DeadLettersFilter) knownReason(ctx context.Context, o Options) error {
+	if f.Reason == "" || slices.Contains(deadReasons(), f.Reason) {
+		return nil
+	}
+	all := *f
+	all.Source, all.Reason, all.Since, all.IDs, all.Limit = "", "", "", nil, 0
+	here := map[string]bool{}
+	err := all.each(ctx, o, func(d *lake.DeadLetter) (bool, error) {
+		here[d.Reason] = true
+		return true, nil
+	})
+	if err != nil || here[f.Reason] {
+		return err
+	}
+	known := slices.Sorted(slices.Values(deadReasons()))
+	if len(here) == 0 {
+		return usagef("--reason: no dead letter has reason %q, and there are none at all here; known are %s", f.Reason, strings.Join(known, ", "))
+	}
+	return usagef("--reason: no dead letter has reason %q; here there are %s; known are %s", f.Reason,
+		strings.Join(slices.Sorted(maps.Keys(here)), ", "), strings.Join(known, ", "))
+}
+
+// deadReasons are the reasons that this version gives, with those of compact
+// and of the lake, which name theirs for themselves.
+func deadReasons() []string {
+	return []string{
+		producers.ReasonNotJSON, producers.ReasonNotObject, producers.ReasonTooDeep, producers.ReasonTooLarge, producers.ReasonBomb, producers.ReasonBadGzip,
+		producers.ReasonBadZstd, producers.ReasonBadEncoding, producers.ReasonBadCharset, producers.ReasonBadRow, producers.ReasonBadMail, producers.ReasonBadForm,
+		producers.ReasonEmpty, consumers.ReasonBadFrame, consumers.ReasonBadKPL, claim.ReasonMissing, claim.ReasonDamaged, claim.ReasonTooLarge, claim.ReasonBadRef,
+		mapping.NotAnEvent, mapping.NoMapping, mapping.Invalid, mapping.TooCostly, "panic", "not-repeatable",
+	}
 }
 
 // DeadLettersShow prints dead letters with their bodies.

@@ -56,7 +56,7 @@ func openData(ctx context.Context, o Options, c config.Config, listen string) (*
 	if c.Stream.Endpoint != "" {
 		return openShared(ctx, o, c)
 	}
-	lock, held, err := lockDir(o.Data)
+	lock, held, err := lockDir(o)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,6 +40,11 @@ func ExitCode(err error) int {
 		return 3
 	}
 	return 1
+}
+
+// stopped is the error of what was told to stop and had not begun: ctx is over.
+func stopped(ctx context.Context) error {
+	return fmt.Errorf("stopped (%w) before it began; nothing was changed", context.Cause(ctx))
 }
 
 func usagef(format string, args ...any) error { return &Usage{fmt.Errorf(format, args...)} }

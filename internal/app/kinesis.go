@@ -19,12 +19,12 @@ type KinesisOptions struct {
 
 // Kinesis runs the embedded server alone until ctx is over.
 func Kinesis(ctx context.Context, o Options, k KinesisOptions, out io.Writer) (err error) {
-	lock, held, err := lockDir(o.Data)
+	lock, held, err := lockDir(o)
 	if err != nil {
 		return err
 	}
 	if !held {
-		return usagef("another process holds %s; name another folder with --data", o.Data)
+		return usagef("another process works on %s; stop it, or name another folder with --data", o.Data)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	dir := filepath.Join(o.Data, "kinesis")

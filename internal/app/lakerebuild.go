@@ -43,7 +43,7 @@ func LakeRebuild(ctx context.Context, o Options, r LakeRebuildOptions) (err erro
 		}
 	}
 	// Who fills the lake holds the folder, alone or with others.
-	lock, held, err := lockDir(o.Data)
+	lock, held, err := lockDir(o)
 	if err != nil {
 		return err
 	}
@@ -186,13 +186,13 @@ func (s *seenObjects) show(ctx context.Context, w io.Writer) (stop func()) {
 }
 
 // plainConfig reads the configuration for commands that need no mapping to
-// know the sources.
+// know the sources, and no secret.
 func plainConfig(o Options) (config.Config, error) {
 	name := o.configFile()
 	if name == "" {
 		return config.Default(), nil
 	}
 	c, problems := config.Load(name, nil)
-	problems = slices.DeleteFunc(problems, func(p nagare.Problem) bool { return p.Code == "unknown-source" })
+	problems = slices.DeleteFunc(problems, func(p nagare.Problem) bool { return p.Code == "unknown-source" || p.Code == "secret" })
 	return c, problemsError("nothing was opened", problems)
 }

@@ -19,6 +19,8 @@ type Options struct {
 	Config string
 	// Data is the folder for streams, lake and state.
 	Data string
+	// Command is the command's name, as "checkpoints list".
+	Command string
 	// Log gets what operators should know.
 	Log *slog.Logger
 }

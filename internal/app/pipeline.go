@@ -159,7 +159,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	names := streams(c.config)
 	later, err := p.startStreams(ctx, client, names)
 	if err != nil {
-		return unreachablef("%w", err)
+		return away(unreachablef("%w", err))
 	}
 	metrics := producers.NewMetrics(p.reg)
 	if p.claims, err = openClaims(o, c.config); err != nil {

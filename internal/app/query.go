@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,14 @@ func openLake(ctx context.Context, o Options) (*query.DB, error) {
 			}
 		}
 		c = loaded
+	}
+	if _, err := os.Stat(o.lakeDir(c.Lake.Dir)); err != nil {
+		if c.Lake.Dir != "" {
+			return nil, usagef("no lake in lake.dir of %s: %w; correct it, or start nagare up or serve, which makes one", o.configFile(), err)
+		}
+		if err := o.needData(false); err != nil {
+			return nil, err
+		}
 	}
 	schema, err := ocsf.Load(ocsf.Version)
 	if err != nil {

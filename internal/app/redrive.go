@@ -74,7 +74,17 @@ const redriveBatch = 200
 // it had: so what is in the lake already, or comes a second time, is not
 // doubled. It returns nil when what it put is durable.
 func Redrive(ctx context.Context, o Options, r RedriveOptions) error {
-	return withStreams(ctx, o, func(c *core, data *dataDir, store coord.Store) error {
+	if err := o.needData(false); err != nil { // the letters are there, wherever the stream is
+		return err
+	}
+	c, err := loadCore(o, selection{onlyMappings: true, noSecrets: true})
+	if err != nil {
+		return err
+	}
+	if err := c.err(); err != nil {
+		return err
+	}
+	return withStreams(ctx, o, c, func(c *core, data *dataDir, store coord.Store) error {
 		lock := flock.New(filepath.Join(o.Data, "redrive.lock"), flock.SetPermissions(0o600))
 		held, err := lock.TryLock()
 		if err != nil {
@@ -89,8 +99,12 @@ func Redrive(ctx context.Context, o Options, r RedriveOptions) error {
 		if perr := d.out.print(r.Out, r.Format); err == nil {
 			err = perr
 		}
-		fmt.Fprintf(r.Progress, "%d put on the stream again, %d were before (--again repeats them), %d are in the lake, %d cannot be\n",
-			d.counts[driven], d.counts[drivenBefore], d.counts[landedMeant], d.counts[stillRefused]+d.counts[notWhole])
+		put := "put on the stream again"
+		if r.DryRun {
+			put = "would be put on the stream again (a dry run: nothing was)"
+		}
+		fmt.Fprintf(r.Progress, "%d %s, %d were before (--again repeats them), %d are in the lake, %d cannot be\n",
+			d.counts[driven], put, d.counts[drivenBefore], d.counts[landedMeant], d.counts[stillRefused]+d.counts[notWhole])
 		if err == nil && d.counts[stillRefused]+d.counts[notWhole] > 0 {
 			err = &Found{"some letters cannot be redriven"}
 		}
@@ -122,8 +136,11 @@ func (d *redrive) run(ctx context.Context) (err error) {
 	if d.objects, err = openObjects(d.opts, d.core.config); err != nil {
 		return err
 	}
-	if err := d.choose(ctx); err != nil || len(d.chosen) == 0 {
+	if err := d.choose(ctx); err != nil {
 		return err
+	}
+	if len(d.chosen) == 0 {
+		return d.knownReason(ctx, d.opts)
 	}
 	key, err := d.data.hashKey()
 	if err != nil {

@@ -50,7 +50,7 @@ func Replay(ctx context.Context, o Options, r ReplayOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := loadCore(o, selection{onlyMappings: r.App == compactApp})
+	c, err := loadCore(o, selection{onlyMappings: r.App == compactApp, noSecrets: !r.Notify})
 	if err != nil {
 		return err
 	}
@@ -61,6 +61,9 @@ func Replay(ctx context.Context, o Options, r ReplayOptions) (err error) {
 		if r.Into, err = c.checkInto(o, r.Into); err != nil {
 			return err
 		}
+	}
+	if err := o.needData(c.config.Stream.Endpoint != "" && start.Archive.IsZero()); err != nil {
+		return err
 	}
 	data, err := openData(ctx, o, c.config, "127.0.0.1:0")
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -34,7 +36,8 @@ const (
 
 // lockDir makes the data folder and takes its lock. held is false if another
 // process has it.
-func lockDir(dir string) (lock *flock.Flock, held bool, err error) {
+func lockDir(o Options) (lock *flock.Flock, held bool, err error) {
+	dir := o.Data
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, usagef("data folder: %w; name another with --data", err)
 	}
@@ -43,7 +46,38 @@ func lockDir(dir string) (lock *flock.Flock, held bool, err error) {
 	if err != nil {
 		return nil, false, usagef("lock of the data folder: %w", err)
 	}
+	if held {
+		// For people, and only while the lock is held: so no error is one.
+		_ = os.WriteFile(filepath.Join(dir, lockFile), fmt.Appendf(nil, "%d %s\n", os.Getpid(), o.Command), 0o600)
+	}
 	return lock, held, nil
+}
+
+// lockHolder is the process that last had the lock of a folder alone.
+func lockHolder(dir string) (pid, command string, ok bool) {
+	text, err := os.ReadFile(filepath.Join(dir, lockFile))
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(printable(strings.TrimSpace(string(text[:min(len(text), 200)]))), " ")
+}
+
+// heldBy says who has the lock of a folder, alone and without a run.json, and
+// what can be done.
+func heldBy(dir string) string {
+	pid, command, ok := lockHolder(dir)
+	if !ok {
+		return fmt.Sprintf("another process holds %s: wait until it has ended, or name another folder with --data", dir)
+	}
+	who := fmt.Sprintf("process %s (nagare %s) holds %s", pid, command, dir)
+	switch command {
+	case "up":
+		return who + " and has not started yet: wait until it has"
+	case "kinesis":
+		return who + ", and other commands cannot use a folder beside it: stop it, or name another folder with --data; " +
+			"to work on its streams, set stream.endpoint to the address that it printed"
+	}
+	return who + ": wait until it has ended, or name another folder with --data"
 }
 
 // shareDir makes the data folder and takes its lock together with others that
@@ -77,19 +111,21 @@ func writeRunInfo(dir string, info RunInfo) error {
 }
 
 // readRunInfo returns how to reach the process that holds the lock of dir.
-// The lock being held and the process not answering is Unreachable.
+// The lock being held and the process not answering is Unreachable; being told
+// to stop meanwhile is not.
 func readRunInfo(ctx context.Context, dir string) (RunInfo, error) {
 	var info RunInfo
 	data, err := os.ReadFile(filepath.Join(dir, runFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return info, unreachablef("another process holds %s and has no %s yet: wait until it has started, or until a command on that folder has ended", dir, runFile)
+		return info, unreachablef("%s", heldBy(dir))
 	case err != nil:
 		return info, unreachablef("%w", err)
 	}
 	if err := json.Unmarshal(data, &info); err != nil {
 		return info, unreachablef("%s: %w", filepath.Join(dir, runFile), err)
 	}
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, info.Admin+"/healthz", nil)
@@ -97,6 +133,12 @@ func readRunInfo(ctx context.Context, dir string) (RunInfo, error) {
 		return info, unreachablef("%s: %w", runFile, err)
 	}
 	resp, err := http.DefaultClient.Do(req)
+	if asked.Err() != nil {
+		return info, stopped(asked)
+	}
+	if pid, _, ok := lockHolder(dir); err != nil && ok && pid != strconv.Itoa(info.PID) {
+		return info, unreachablef("%s", heldBy(dir)) // a run.json that a kill left
+	}
 	if err != nil {
 		return info, unreachablef("another process holds %s, and process %d of its %s does not answer: %w", dir, info.PID, runFile, err)
 	}

@@ -13,10 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	smithy "github.com/aws/smithy-go"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"nagare"
+	"nagare/internal/config"
 	"nagare/ocsf/mapping"
 	"nagare/producers"
 )
@@ -48,7 +51,7 @@ func Send(ctx context.Context, o Options, s SendOptions) error {
 	if s.To != "" {
 		return sendTo(ctx, s)
 	}
-	c, err := loadCore(o, selection{onlyMappings: true, source: s.Source})
+	c, err := loadCore(o, selection{onlyMappings: true, source: s.Source, noSecrets: true})
 	if err != nil {
 		return err
 	}
@@ -77,10 +80,8 @@ func Send(ctx context.Context, o Options, s SendOptions) error {
 func sendFiles(ctx context.Context, o Options, s SendOptions, c *core, data *dataDir) error {
 	client := data.client()
 	name := c.config.Stream.Name
-	if data.ours() {
-		if err := makeStreams(ctx, client, []string{name, name + "-bulk"}, c.config.Stream.Shards, c.config.Stream.Retention); err != nil {
-			return unreachablef("%w", err)
-		}
+	if err := sendStreams(ctx, client, c.config); err != nil {
+		return err
 	}
 	key, err := data.hashKey()
 	if err != nil {
@@ -106,9 +107,30 @@ func sendFiles(ctx context.Context, o Options, s SendOptions, c *core, data *dat
 	stop()
 	err = errors.Join(err, <-done, <-done)
 	if err != nil {
-		return unreachablef("not everything is durable: %w; send it again, repeats are found", err)
+		return unreachablef("not everything is durable: %w; send it again, repeats are found", away(err))
 	}
 	return s.answer(result)
+}
+
+// sendStreams makes the streams, as serve does, where they are not there.
+func sendStreams(ctx context.Context, client *kinesis.Client, c config.Config) error {
+	wait, cancel := context.WithTimeout(ctx, streamTime)
+	defer cancel()
+	err := makeStreams(wait, client, streams(c), c.Stream.Shards, c.Stream.Retention)
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return stopped(ctx)
+	case errors.As(err, &api) && strings.Contains(api.ErrorCode(), "AccessDenied"):
+		var op *smithy.OperationError
+		if errors.As(err, &op) && op.OperationName == "CreateStream" {
+			return unreachablef("%w; it does not exist: have it made, by nagare serve or with AWS's own tools", err)
+		}
+		return nil // who may put records need not be let look
+	}
+	return away(unreachablef("%w", err))
 }
 
 // sendEach sends the files one after another, with a bar over all of them.

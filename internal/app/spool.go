@@ -28,6 +28,8 @@ func (p *pipeline) openSpools(names []string, metrics *producers.Metrics) error 
 	dir := filepath.Join(p.opts.Data, "spool")
 	_, err := os.Stat(dir) // there may be one from before
 	if err != nil && !p.core.spools() {
+		p.toEvents = producers.NewAck(producers.AckConfig{Name: names[0], Stream: p.events, Log: p.opts.Log, Metrics: metrics})
+		p.toBulk = producers.NewAck(producers.AckConfig{Name: names[1], Stream: p.bulk, Log: p.opts.Log, Metrics: metrics})
 		return nil
 	}
 	policy := func(source string) string { return p.core.config.Sources[source].Ack }

@@ -43,6 +43,28 @@ limits: {body: 1MiB, depth: 32}
 	}
 }
 
+// TestMistyped holds that what YAML cannot read says which key it is, what
+// stands there, and how it is written.
+func TestMistyped(t *testing.T) {
+	for text, want := range map[string]string{
+		"lake: {flush: 1parsec}":              `nagare.yaml:1:15: lake.flush is "1parsec", which is no duration; write it as 30s, 5m or 24h`,
+		"stream:\n  shards: many":             `nagare.yaml:2:11: stream.shards is "many", which is no whole number; write it as 4`,
+		"limits: {body: huge}":                `limits.body: "huge" is not a size: write it as 10MiB`,
+		"mappings: {dirs: 3}":                 `mappings.dirs is "3", which is no list; write it as [first, second]`,
+		"routes: [{to: [a]}, {when: [x, y]}]": `routes[1].when is a list, which is no text; write it as "text"`,
+		"sources: {okta: {auth: 7}}":          `sources.okta.auth is "7", which is no mapping of keys; write it as {key: value}`,
+	} {
+		_, problems := Parse("nagare.yaml", []byte(text), sources)
+		var got []string
+		for _, p := range problems {
+			got = append(got, p.String())
+		}
+		if all := strings.Join(got, "\n"); !strings.Contains(all, want) {
+			t.Errorf("%s:\n%s\nwant\n%s", text, all, want)
+		}
+	}
+}
+
 // TestMistakes holds that every mistake of one file is reported at once, each
 // with its line.
 func TestMistakes(t *testing.T) {

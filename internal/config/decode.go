@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -49,9 +51,109 @@ func decode(name string, data []byte, c *Config) *document {
 	d.root = root.Content[0]
 	d.unknownKeys(d.root, reflect.TypeOf(*c), "")
 	if err := yaml.Load(data, c); err != nil {
+		before := len(d.problems)
 		d.add(nil, "type", "", err)
+		for i := before; i < len(d.problems); i++ {
+			d.mistyped(&d.problems[i])
+		}
 	}
 	return d
+}
+
+// mistyped says which key it is about, what stands there, and how a value is
+// written that would do; YAML's own words are about its types.
+func (d *document) mistyped(p *nagare.Problem) {
+	path, n, t := find(d.root, reflect.TypeOf(Config{}), "", p.Line, p.Column)
+	if n == nil {
+		return
+	}
+	what := strconv.Quote(n.Value)
+	switch n.Kind {
+	case yaml.MappingNode:
+		what = "a mapping"
+	case yaml.SequenceNode:
+		what = "a list"
+	}
+	if strings.HasPrefix(p.Message, "cannot construct ") {
+		p.Message = fmt.Sprintf("%s is %s, which is %s", path, what, wanted(t))
+		p.Suggestion = "write it as " + example(t)
+		return
+	}
+	p.Message = path + ": " + p.Message
+}
+
+// find is the value that begins at a line and column: its path, the node, and
+// the type that it is for.
+func find(n *yaml.Node, t reflect.Type, path string, line, column int) (string, *yaml.Node, reflect.Type) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	inside := func(n *yaml.Node, t reflect.Type, path string) (string, *yaml.Node, reflect.Type) {
+		if deep, found, ft := find(n, t, path, line, column); found != nil {
+			return deep, found, ft
+		}
+		return "", nil, nil
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
+		for i, e := range n.Content {
+			if p, found, ft := inside(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); found != nil {
+				return p, found, ft
+			}
+		}
+	case n.Kind == yaml.MappingNode && (t.Kind() == reflect.Struct || t.Kind() == reflect.Map):
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, ft := n.Content[i].Value, reflect.Type(nil)
+			if t.Kind() == reflect.Map {
+				ft = t.Elem()
+			} else {
+				for f := range t.Fields() {
+					if f.Tag.Get("yaml") == key {
+						ft = f.Type
+					}
+				}
+			}
+			if ft == nil {
+				continue
+			}
+			if p, found, ft := inside(n.Content[i+1], ft, join(path, key)); found != nil {
+				return p, found, ft
+			}
+		}
+	}
+	if n.Line == line && n.Column == column && path != "" {
+		return path, n, t
+	}
+	return "", nil, nil
+}
+
+// wanted and example say what a value of a type is not, and how one looks.
+func wanted(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "no duration"
+	case t.Kind() == reflect.Int || t.Kind() == reflect.Int64:
+		return "no whole number"
+	case t.Kind() == reflect.Slice:
+		return "no list"
+	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
+		return "no mapping of keys"
+	}
+	return "no text"
+}
+
+func example(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "30s, 5m or 24h"
+	case t.Kind() == reflect.Int || t.Kind() == reflect.Int64:
+		return "4"
+	case t.Kind() == reflect.Slice:
+		return "[first, second]"
+	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
+		return "{key: value}"
+	}
+	return `"text"`
 }
 
 // add appends err, or each error in it, at a node.

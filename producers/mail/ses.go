@@ -157,7 +157,7 @@ func unwrap(raw json.RawMessage, layer int, emit func(producers.Item) error) err
 		return nil
 	}
 	if raw[0] != '{' {
-		return emit(producers.Item{Body: raw, Reason: producers.ReasonNotObject})
+		return emit(producers.Item{Body: raw, Reason: producers.ReasonNotObject, Error: "the notification is JSON, and no object"})
 	}
 	var o map[string]json.RawMessage
 	if json.Unmarshal(raw, &o) != nil {
