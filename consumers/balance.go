@@ -51,6 +51,9 @@ func (r *runner) balance(ctx context.Context) {
 		if err == nil {
 			_, err = r.group.view(ctx)
 		}
+		if err == nil {
+			err = r.group.restore(ctx)
+		}
 		r.trouble("look at the other workers", err)
 		if err != nil {
 			var notFound *types.ResourceNotFoundException

@@ -30,12 +30,16 @@ type group struct {
 	mu      sync.Mutex // held while rows are read, so that one read serves all who wait
 	at      time.Time  // of the rows
 	rows    map[string]leaseRow
-	pending bool                 // a shard is free, or will be soon
-	free    map[string]time.Time // since when a shard that can be read has no worker
-	workers map[string]sighting  // the others', by id
-	version int64                // of our own row
-	beat    time.Time            // when it was written
-	uneven  time.Time            // since when this worker has too many; zero if it has not
+	pending bool // a shard is free, or will be soon
+	// finished are the shards whose rows are to be written again, startGone says
+	// that of the start's: see restore.
+	finished  []string
+	startGone bool
+	free      map[string]time.Time // since when a shard that can be read has no worker
+	workers   map[string]sighting  // the others', by id
+	version   int64                // of our own row
+	beat      time.Time            // when it was written
+	uneven    time.Time            // since when this worker has too many; zero if it has not
 }
 
 // paceOf is how often a group looks at workers and leases: often enough that a
@@ -82,8 +86,11 @@ func (g *group) refresh(ctx context.Context) error {
 		return fmt.Errorf("leases: %w", err)
 	}
 	rows := map[string]leaseRow{}
+	lapsed := map[string]bool{}
+	startGone := true
 	for _, r := range list {
 		if r.Sort == startRow {
+			startGone = false
 			continue
 		}
 		var row leaseRow
@@ -91,10 +98,16 @@ func (g *group) refresh(ctx context.Context) error {
 			return fmt.Errorf("lease of %s: %w", r.Sort, err)
 		}
 		rows[r.Sort] = row
-		if g.leases.lapsed(r.Sort, r.Version) && row.Owner != g.leases.worker {
+		g.leases.remember(r.Sort, row)
+		lapsed[r.Sort] = g.leases.lapsed(r.Sort, r.Version) && row.Owner != g.leases.worker
+	}
+	g.finished, g.startGone = g.leases.fill(rows, lapsed, shards), startGone
+	for id, row := range rows {
+		row.opened = row.wasOpened()
+		if lapsed[id] {
 			row.Owner = "" // as good as free
-			rows[r.Sort] = row
 		}
+		rows[id] = row
 	}
 	g.rows, g.at, g.pending = rows, began, false
 	for id := range g.free {
@@ -124,7 +137,12 @@ func (l *leases) done(row leaseRow) bool {
 }
 
 // readable says whether all parents of a shard that still exist are finished.
+// They were when it was opened once, whatever became of their rows since: those
+// may have been removed, and the parents be read a second time.
 func readable(info shardInfo, rows map[string]leaseRow) bool {
+	if rows[info.id].wasOpened() {
+		return true
+	}
 	for _, p := range info.existing {
 		if rows[p].Checkpoint != shardEnd {
 			return false
@@ -137,6 +155,7 @@ func readable(info shardInfo, rows map[string]leaseRow) bool {
 func (g *group) know(shard string, row leaseRow) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.leases.remember(shard, row)
 	if g.rows == nil {
 		return
 	}

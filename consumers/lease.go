@@ -39,6 +39,17 @@ type leaseRow struct {
 	Reached time.Time `json:"reached,omitzero"`
 	// Updated is for people; no decision reads it, because clocks differ.
 	Updated time.Time `json:"updated"`
+
+	// opened is not stored: it keeps wasOpened when a view leaves out an owner
+	// whose lease has lapsed.
+	opened bool
+}
+
+// wasOpened says that the shard was taken before, so that its parents were
+// finished. (A row that SetCheckpoints wrote has neither, unless it names a
+// place, to which the same applies.)
+func (row leaseRow) wasOpened() bool {
+	return row.opened || row.Owner != "" || row.Checkpoint != ""
 }
 
 func leasePart(app, stream string) string { return "lease/" + app + "/" + stream }
@@ -57,10 +68,12 @@ type leases struct {
 	ttl    time.Duration
 	sole   bool
 	end    time.Time // Config.End
+	start  Start     // what pinStart settled
 	log    *slog.Logger
 
-	mu   sync.Mutex
-	seen map[string]sighting // by shard
+	mu    sync.Mutex
+	seen  map[string]sighting // by shard
+	known map[string]leaseRow // by shard: see recall.go
 }
 
 type sighting struct {
@@ -80,14 +93,14 @@ func (l *leases) read(ctx context.Context, shard string) (leaseRow, int64, error
 
 // take takes the lease of a shard, if it may.
 func (l *leases) take(ctx context.Context, shard string) (*lease, error) {
-	row, version, err := l.read(ctx, shard)
+	row, version, err := l.current(ctx, shard)
 	if err != nil {
 		return nil, fmt.Errorf("take lease of %s: %w", shard, err)
 	}
 	if row.Checkpoint == shardEnd || !l.end.IsZero() && row.Reached.Equal(l.end) {
 		return nil, errFinished
 	}
-	if row.Owner != "" && row.Owner != l.worker && !l.sole && !l.lapsed(shard, version) {
+	if row.Owner != "" && row.Owner != l.worker && !l.sole && (version == 0 || !l.lapsed(shard, version)) {
 		return nil, errNotFree
 	}
 	row.Owner = l.worker

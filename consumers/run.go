@@ -154,6 +154,7 @@ func (r *runner) tryBegin(ctx context.Context) (err error) {
 	if r.start, err = pinStart(ctx, r.leases, r.cfg.Start, r.stream.id); err != nil {
 		return err
 	}
+	r.leases.start = r.start
 	r.topology = &topology{client: r.reader, stream: r.stream.name, only: r.start.Shard}
 	if _, _, err = r.topology.get(ctx, 0); err != nil {
 		return err
@@ -247,7 +248,7 @@ func (r *runner) complete(ctx context.Context, age time.Duration) (bool, error) 
 		if c, ok := cut[id]; ok {
 			return c, nil
 		}
-		row, _, err := r.leases.read(ctx, id) // not from a view, which may be old
+		row, _, err := r.leases.current(ctx, id) // not from a view, which may be old
 		if err != nil {
 			return false, err
 		}
@@ -263,7 +264,7 @@ func (r *runner) complete(ctx context.Context, age time.Duration) (bool, error) 
 		return c, nil
 	}
 	for id := range shards {
-		if row, _, err := r.leases.read(ctx, id); err != nil {
+		if row, _, err := r.leases.current(ctx, id); err != nil {
 			return false, err
 		} else if row.Checkpoint == shardEnd {
 			continue
