@@ -22,6 +22,9 @@ type Delivery struct {
 	// ContentEncoding is the sender's. gzip and zstd are recognised without
 	// it, and believed only if the bytes say so too.
 	ContentEncoding string
+	// Event is what the sender's header says that the delivery is about, where
+	// that is not in the body, as GitHub's X-GitHub-Event; "" for nothing.
+	Event string
 	// Name is the name of a file; "" for what is none. The events of a file
 	// that have no id of their own are told apart by their place in it.
 	Name string
@@ -87,6 +90,9 @@ type Adapter struct {
 	// Stream is Read for deliveries of any size: it gets the text as it comes
 	// and must hold only a part of it. Input.Body is its first 64 KiB.
 	Stream func(ctx context.Context, in Input, r *bufio.Reader, emit func(Item) error) error
+	// Mark puts Delivery.Event, which is never "", into one object of the
+	// delivery: mappings see bodies alone.
+	Mark func(event string, object []byte) []byte
 	// Repair is shown text that was meant to be one JSON value and is not. It
 	// returns the value, or false.
 	Repair func(text []byte) ([]byte, bool)

@@ -488,6 +488,40 @@ func TestAdapters(t *testing.T) {
 	}
 }
 
+// TestMark: what a header says of a delivery stands in each of its objects, also
+// in those that an adapter found, and in no dead letter.
+func TestMark(t *testing.T) {
+	in, events, _ := newTestIntake(Config{Adapters: map[string]Adapter{
+		"marked": {
+			Wants: func(in Input) bool { return bytes.HasPrefix(in.Body, []byte("!")) },
+			Read: func(_ context.Context, in Input, emit func(Item) error) error {
+				return emit(Item{Body: in.Body[1:]})
+			},
+			Mark: func(event string, object []byte) []byte {
+				return append(fmt.Appendf(nil, `{"event":%q,`, event), object[1:]...)
+			},
+		},
+	}})
+	for _, d := range []Delivery{
+		{Source: "marked", Event: "star", Body: []byte(`{"a":1}`)},
+		{Source: "marked", Event: "star", Body: []byte(`!{"a":2}`)},
+		{Source: "marked", Event: "star", Body: []byte(`{"a":`)},
+		{Source: "marked", Body: []byte(`{"a":3}`)},
+		{Source: "other", Event: "star", Body: []byte(`{"a":4}`)},
+	} {
+		if _, err := in.Accept(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, ev := range events.events {
+		got = append(got, string(ev.Body))
+	}
+	if diff := cmp.Diff([]string{`{"event":"star","a":1}`, `{"event":"star","a":2}`, `{"a":`, `{"a":3}`, `{"a":4}`}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // FuzzAccept: whatever comes is accepted, and within its limits.
 func FuzzAccept(f *testing.F) {
 	for _, tt := range splitCases {

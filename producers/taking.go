@@ -211,6 +211,9 @@ func (t *taking) piece(p piece) {
 // object asks the head for the events of one JSON object. An adapter's uid is
 // for the case that the head finds a single event and no id in it.
 func (t *taking) object(p piece, uid string) {
+	if mark := t.in.cfg.Adapters[t.d.Source].Mark; mark != nil && t.d.Event != "" {
+		p.text = mark(t.d.Event, p.text)
+	}
 	found, err := t.splitter.Split(t.d.Source, p.text, t.meta)
 	if err != nil {
 		// The stream keeps the value whole: a better mapping can still read it.

@@ -5,6 +5,10 @@
 // https://docs.github.com/en/enterprise-server@latest/admin/monitoring-activity-in-your-enterprise/exploring-user-activity-in-your-enterprise/log-forwarding
 // https://docs.github.com/en/webhooks/using-webhooks/creating-webhooks
 //
+// What a webhook is about stands in its header X-GitHub-Event and not in its
+// body, so that becomes a member of it, "x_github_event": bodies of a star that
+// was taken back and of a repository that was deleted look alike.
+//
 // It checks no signatures (producers/webhook does) and knows no fields (the
 // mapping does).
 package github
@@ -29,7 +33,10 @@ const (
 )
 
 // Adapter is GitHub's line in the table of adapters.
-func Adapter() producers.Adapter { return producers.Adapter{Wants: wants, Read: read} }
+func Adapter() producers.Adapter { return producers.Adapter{Wants: wants, Read: read, Mark: mark} }
+
+// mark puts the name of a webhook's event in front of its members.
+func mark(event string, object []byte) []byte { return with("x_github_event", event, object) }
 
 // wants takes everything that does not start like JSON.
 func wants(in producers.Input) bool {
@@ -64,7 +71,7 @@ func readLine(line []byte) producers.Item {
 		}
 		start += i
 		if object := line[start:]; isObject(object) {
-			return producers.Item{Body: with(bytes.TrimRight(line[:start], " :\t"), object)}
+			return producers.Item{Body: with("syslog", string(bytes.TrimRight(line[:start], " :\t")), object)}
 		}
 		start++
 	}
@@ -73,14 +80,17 @@ func readLine(line []byte) producers.Item {
 
 func isObject(text []byte) bool { return text[len(text)-1] == '}' && json.Valid(text) }
 
-// with puts the prefix in front of the members. A member of that name in the
+// with puts a member in front of the others. A member of that name in the
 // object counts, because it comes later.
-func with(prefix, object []byte) []byte {
-	if len(prefix) == 0 {
+func with(name, value string, object []byte) []byte {
+	rest := bytes.TrimLeft(object, " \t\r\n")
+	if value == "" || len(rest) < 2 || rest[0] != '{' {
 		return object
 	}
-	out := rawjson.AppendText([]byte(`{"syslog":`), string(prefix))
-	rest := bytes.TrimLeft(object[1:], " \t\r\n")
+	rest = bytes.TrimLeft(rest[1:], " \t\r\n")
+	out := make([]byte, 0, len(name)+len(value)+8+len(rest))
+	out = append(rawjson.AppendText(append(out, '{'), name), ':')
+	out = rawjson.AppendText(out, value)
 	if rest[0] != '}' {
 		out = append(out, ',')
 	}

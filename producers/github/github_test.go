@@ -44,6 +44,22 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// TestMark: the header's name stands in the body, and one that is there already
+// counts.
+func TestMark(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"action":"deleted"}`:      `{"x_github_event":"star","action":"deleted"}`,
+		" { }":                      `{"x_github_event":"star"}`,
+		`{"x_github_event":"fork"}`: `{"x_github_event":"star","x_github_event":"fork"}`,
+		`[1]`:                       `[1]`,
+		"":                          "",
+	} {
+		if got := string(mark("star", []byte(in))); got != want {
+			t.Errorf("%s became %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestWants(t *testing.T) {
 	for body, want := range map[string]bool{"<190>x {}": true, "payload=%7B%7D": true, "\ufeff {": false, "[": false, "": false} {
 		if got := wants(producers.Input{Body: []byte(body)}); got != want {

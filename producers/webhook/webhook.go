@@ -190,7 +190,8 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, source string)
 	d := producers.Delivery{
 		Source: source, Tenant: tenant, Auth: verdict, Received: time.Now(),
 		ContentType: r.Header.Get("Content-Type"), ContentEncoding: r.Header.Get("Content-Encoding"),
-		Body: body,
+		Event: eventName(r.Header.Get("X-GitHub-Event")),
+		Body:  body,
 	}
 	if tooLarge {
 		d.Failure = producers.ReasonTooLarge
@@ -250,6 +251,20 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (body []byte, too
 	// Otherwise the clock would end the request while it waits for the stream.
 	control.SetReadDeadline(time.Time{})
 	return body, false, release, nil
+}
+
+// eventName is a header's name of an event; "" for what is none. No signature
+// covers it, so it is short and plain.
+func eventName(s string) string {
+	if len(s) > 64 {
+		return ""
+	}
+	for _, c := range []byte(s) {
+		if !(c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z') {
+			return ""
+		}
+	}
+	return s
 }
 
 // validName says whether s is an instance label: it goes into events and

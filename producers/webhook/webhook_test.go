@@ -151,6 +151,25 @@ func post(s *httptest.Server, body io.Reader) (*http.Response, error) {
 	return resp, err
 }
 
+// TestEventName: what a header says the delivery is about goes with it, if it is
+// the name of something.
+func TestEventName(t *testing.T) {
+	for header, want := range map[string]string{"star": "star", "": "", "pull_request_review": "pull_request_review", `a","b`: "", "Star": "", strings.Repeat("a", 65): ""} {
+		s, intake := start(t, Config{})
+		req, _ := http.NewRequest("POST", s.URL+"/v1/datadog", strings.NewReader("{}"))
+		req.Header.Set("X-Nagare-Token", "s3cret")
+		req.Header.Set("X-GitHub-Event", header)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := intake.all(); len(got) != 1 || got[0].Event != want {
+			t.Errorf("%q: %+v", header, got)
+		}
+	}
+}
+
 func TestTryAgain(t *testing.T) {
 	s, intake := start(t, Config{PutTimeout: 50 * time.Millisecond})
 	intake.err = errors.New("the stream is gone")
