@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -112,7 +113,12 @@ func (sub *subscription) loop() {
 			taken = 0
 		default:
 			s.state.counter.readErrors.Add(1)
-			s.run.log.Info("subscription broke", "shard", s.shard.ID, "err", err)
+			s.state.trying("read", err)
+			level := slog.LevelInfo
+			if taken > 2 { // now and then one breaks; again and again, something is wrong
+				level = slog.LevelWarn
+			}
+			s.run.log.Log(sub.ctx, level, "subscription broke", "shard", s.shard.ID, "err", err)
 			if taken++; time.Since(last) > time.Minute {
 				taken = 0
 			}
