@@ -22,16 +22,19 @@ type Lag struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 }
 
-// MeasureLag counts the records of a shard after seq, or from its oldest one
+// MeasureLag counts the records of a shard after seq, or from where start says
 // when seq is "", up to about most of them. It reads them, so it takes its part
 // of what the shard allows.
-func MeasureLag(ctx context.Context, cfg aws.Config, stream, shard, seq string, most int) (Lag, error) {
+func MeasureLag(ctx context.Context, cfg aws.Config, stream, shard, seq string, start Start, most int) (Lag, error) {
 	client := kinesis.NewFromConfig(cfg)
-	in := &kinesis.GetShardIteratorInput{StreamName: &stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+	in := start.iterator(stream, shard)
 	if seq != "" && nagare.ValidSeq(seq) && nagare.CompareSeq(seq, "0") > 0 {
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
+		in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp = types.ShardIteratorTypeAfterSequenceNumber, &seq, nil
 	}
 	var lag Lag
+	if in.Timestamp != nil && in.Timestamp.After(time.Now()) {
+		return lag, nil // the stream refuses times to come
+	}
 	err := probe(ctx, client, in, 10000, func(out *kinesis.GetRecordsOutput) bool {
 		if n := len(out.Records); n > 0 {
 			if lag.Records == 0 {

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
 	"nagare"
 	"nagare/internal/coord"
 )
@@ -176,6 +179,29 @@ func pinStart(ctx context.Context, l *leases, want Start, stream string) (Start,
 		return pinStart(ctx, l, want, stream) // another worker was faster
 	}
 	return want, err
+}
+
+// StartOf is where an application begins in shards that it has no checkpoint
+// for, as its first start or SetCheckpoints settled it; the zero Start before.
+func StartOf(ctx context.Context, store coord.Store, app, stream string) (Start, error) {
+	var kept Start
+	_, err := coord.GetJSON(ctx, store, leasePart(app, stream), startRow, &kept)
+	if errors.Is(err, coord.ErrNotFound) {
+		err = nil
+	}
+	return kept, err
+}
+
+// iterator asks for where s begins in a shard without a checkpoint.
+func (s Start) iterator(stream, shard string) *kinesis.GetShardIteratorInput {
+	in := &kinesis.GetShardIteratorInput{StreamName: &stream, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
+	switch {
+	case s.Shard == shard:
+		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAtSequenceNumber, &s.Seq
+	case !s.Time.IsZero():
+		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &s.Time
+	}
+	return in
 }
 
 // copyCheckpoints gives the application the checkpoints of another one, or

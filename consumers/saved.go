@@ -147,9 +147,10 @@ func Places(ctx context.Context, store coord.Store, s Start, stream string) (map
 	return out, nil
 }
 
-// Shards lists the ids of a stream's shards, closed ones included.
-func Shards(ctx context.Context, cfg aws.Config, stream string) ([]string, error) {
-	t := &topology{client: kinesis.NewFromConfig(cfg), stream: stream}
+// Shards lists the ids of a stream's shards that an application reads which
+// began at start, closed ones included.
+func Shards(ctx context.Context, cfg aws.Config, stream string, start Start) ([]string, error) {
+	t := &topology{client: kinesis.NewFromConfig(cfg), stream: stream, only: start.Shard}
 	_, shards, err := t.get(ctx, 0)
 	if err != nil {
 		return nil, err

@@ -292,7 +292,7 @@ func TestMeasureLag(t *testing.T) {
 	ctx := t.Context()
 	r := newRig(t, 1, kinesisd.Config{})
 	const shard = "shardId-000000000000"
-	if lag, err := MeasureLag(ctx, r.cfg, r.stream, shard, "", 100); err != nil || lag != (Lag{}) {
+	if lag, err := MeasureLag(ctx, r.cfg, r.stream, shard, "", Start{}, 100); err != nil || lag != (Lag{}) {
 		t.Errorf("of an empty shard: %+v, %v", lag, err)
 	}
 	began := time.Now().Add(-time.Second)
@@ -300,16 +300,23 @@ func TestMeasureLag(t *testing.T) {
 		r.put(fmt.Sprint("e", i))
 	}
 	all := readAll(t, r, shard)
+	late := Start{Time: time.Now().Add(time.Minute)}
 	for _, c := range []struct {
 		seq        string
+		start      Start
 		most, want int
-	}{{"", 100, 10}, {*all[3].SequenceNumber, 100, 6}, {*all[9].SequenceNumber, 100, 0}} {
-		lag, err := MeasureLag(ctx, r.cfg, r.stream, shard, c.seq, c.most)
+	}{
+		{"", Start{}, 100, 10}, {*all[3].SequenceNumber, Start{}, 100, 6}, {*all[9].SequenceNumber, Start{}, 100, 0},
+		// Where an application begins counts while it has no checkpoint.
+		{"", late, 100, 0}, {"", Start{Time: began}, 100, 10}, {*all[3].SequenceNumber, late, 100, 6},
+		{"", Start{Shard: shard, Seq: *all[3].SequenceNumber}, 100, 7},
+	} {
+		lag, err := MeasureLag(ctx, r.cfg, r.stream, shard, c.seq, c.start, c.most)
 		if err != nil || lag.Records != c.want || lag.More || lag.Oldest.IsZero() != (c.want == 0) || c.want > 0 && lag.Oldest.Before(began) {
 			t.Errorf("after %q: %+v, %v; want %d records", c.seq, lag, err, c.want)
 		}
 	}
-	if _, err := MeasureLag(ctx, r.cfg, r.stream, "shardId-000000000007", "", 100); err == nil {
+	if _, err := MeasureLag(ctx, r.cfg, r.stream, "shardId-000000000007", "", Start{}, 100); err == nil {
 		t.Error("of no shard: no error")
 	}
 }
@@ -323,14 +330,14 @@ func TestProbeIsPatient(t *testing.T) {
 	r.put("e0")
 	const shard = "shardId-000000000000"
 	throttled := faults.Add(kinesisd.Rule{Action: "GetRecords", Times: 4, Fault: kinesisd.Fault{Error: "ProvisionedThroughputExceededException"}})
-	if lag, err := MeasureLag(t.Context(), r.cfg, r.stream, shard, "", 100); err != nil || lag.Records != 1 {
+	if lag, err := MeasureLag(t.Context(), r.cfg, r.stream, shard, "", Start{}, 100); err != nil || lag.Records != 1 {
 		t.Errorf("throttled: %+v, %v; want 1 record", lag, err)
 	}
 	if n := throttled.Hits(); n != 4 {
 		t.Errorf("throttled %d times, want 4", n)
 	}
 	refused := faults.Add(kinesisd.Rule{Action: "GetRecords", Fault: kinesisd.Fault{Error: "AccessDeniedException"}})
-	if _, err := MeasureLag(t.Context(), r.cfg, r.stream, shard, "", 100); err == nil {
+	if _, err := MeasureLag(t.Context(), r.cfg, r.stream, shard, "", Start{}, 100); err == nil {
 		t.Error("refused: no error")
 	}
 	if n := refused.Hits(); n != 1 {

@@ -525,9 +525,9 @@ func TestReplayDocs(t *testing.T) {
 // where that is safe.
 func TestCheckpoints(t *testing.T) {
 	type line struct {
-		App, Stream, Shard, State, Position, Owner, Ledger string
-		Records                                            int     `json:"lag_records"`
-		Lag                                                float64 `json:"lag_seconds"`
+		App, Stream, Shard, State, Position, From, Owner, Ledger string
+		Records                                                  int     `json:"lag_records"`
+		Lag                                                      float64 `json:"lag_seconds"`
 	}
 	dir, binary := t.TempDir(), build(t)
 	p := up(t, binary, dir)
@@ -568,6 +568,26 @@ func TestCheckpoints(t *testing.T) {
 	command(t, binary, "--data", dir, "checkpoints", "set", "--app", "live", "--to", "TRIM_HORIZON")
 	if l := list("--app", "live")["live nagare"]; l.Position != "" || l.Records <= got["live nagare"].Records {
 		t.Errorf("live was not set back: %+v", l)
+	}
+	// Nothing came after this time: it is the place that is shown, and counted from.
+	at := time.Now().UTC().Format(time.RFC3339Nano)
+	command(t, binary, "--data", dir, "checkpoints", "set", "--app", "live", "--to", at)
+	if l := list("--app", "live")["live nagare"]; l.From != at || l.Position != "" || l.Records != 0 || l.Lag != 0 {
+		t.Errorf("live is not at %s: %+v", at, l)
+	}
+	if out := command(t, binary, "--data", dir, "checkpoints", "list", "--app", "live", "--format", "table"); !bytes.Contains(out, []byte("from "+at)) {
+		t.Errorf("the list lacks the place that was set: %s", out)
+	}
+	// Places that never were are refused at once, with those that are.
+	for from, says := range map[string]string{
+		"seq:shardId-000000000009:1": "it has shardId-000000000000",
+		"seq:shardId-000000000000:99999999999999999999999999999999999999999999999999999999": "the newest record of shardId-000000000000 of nagare is ",
+	} {
+		for _, args := range [][]string{{"replay", "--app", "live", "--from", from}, {"checkpoints", "set", "--app", "live", "--to", from}} {
+			if code, _, stderr := run(binary, append([]string{"--data", dir}, args...)...); code != 2 || !bytes.Contains(stderr, []byte(says)) {
+				t.Errorf("%v: exit %d, want 2 with %q: %s", args, code, says, stderr)
+			}
+		}
 	}
 	command(t, binary, "--data", dir, "checkpoints", "set", "--app", "live", "--to", "checkpoint:first")
 	if l := list("--app", "live")["live nagare"]; l.Position != got["live nagare"].Position || l.Records != got["live nagare"].Records {

@@ -34,8 +34,11 @@ type checkpointLine struct {
 	Shard  string `json:"shard"`
 	// Position is the sequence number of the last durable record, SHARD_END,
 	// or "" before the first.
-	Position string    `json:"position"`
-	Arrived  time.Time `json:"arrived,omitzero"`
+	Position string `json:"position"`
+	// From is where the application begins in a shard without a position, as
+	// checkpoints set takes it; "" is the oldest record.
+	From    string    `json:"from,omitempty"`
+	Arrived time.Time `json:"arrived,omitzero"`
 	// State is reading (a worker has the lease), idle, waiting (for its
 	// parents, or to be begun), finished, or ended (where a replay was to end).
 	State string `json:"state"`
@@ -117,7 +120,11 @@ func CheckpointsList(ctx context.Context, o Options, f CheckpointsFilter, format
 				if v.AgeSeconds > 0 {
 					age = seconds(v.AgeSeconds)
 				}
-				l.add(v, v.App, v.Stream, v.Shard, v.State, cmp.Or(v.Position, "-"), seconds(v.LagSeconds), records, cmp.Or(v.Owner, "-"), age)
+				at := cmp.Or(v.Position, "-")
+				if v.Position == "" && v.From != "" {
+					at = "from " + v.From
+				}
+				l.add(v, v.App, v.Stream, v.Shard, v.State, at, seconds(v.LagSeconds), records, cmp.Or(v.Owner, "-"), age)
 			}
 		}
 		return l.print(out, format)
@@ -174,7 +181,11 @@ func checkpointLines(ctx context.Context, data *dataDir, store coord.Store, a co
 		return nil, err
 	}
 	name := streamName(a.Stream)
-	shards, err := consumers.Shards(ctx, data.aws, name)
+	start, err := consumers.StartOf(ctx, store, a.Name, a.Stream)
+	if err != nil {
+		return nil, err
+	}
+	shards, err := consumers.Shards(ctx, data.aws, name, start)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +220,12 @@ func checkpointLines(ctx context.Context, data *dataDir, store coord.Store, a co
 		case c.Epoch == 0 && c.Seq == "":
 			v.State = "waiting"
 		}
+		// Shards that are born later are read whole, whatever the start.
+		if v.Position == "" && (!start.Time.IsZero() || start.Shard == c.Shard) {
+			v.From = start.String()
+		}
 		if !c.Finished && c.Reached.IsZero() && slices.Contains(shards, c.Shard) {
-			lag, err := consumers.MeasureLag(ctx, data.aws, name, c.Shard, c.Seq, count)
+			lag, err := consumers.MeasureLag(ctx, data.aws, name, c.Shard, c.Seq, start, count)
 			if err != nil {
 				return nil, err
 			}
@@ -333,6 +348,9 @@ func CheckpointsSet(ctx context.Context, o Options, app, to, stream string, leas
 			return usagef("application %s has no checkpoints to set to %s; nagare checkpoints list shows who has", app, to)
 		}
 		for _, a := range chosen {
+			if err := onStream(ctx, data, streamName(a.Stream), "--to", start); err != nil {
+				return err
+			}
 			if err := keepsLedger(ctx, store, a, start); err != nil {
 				return err
 			}
@@ -355,6 +373,18 @@ func CheckpointsSet(ctx context.Context, o Options, app, to, stream string, leas
 		}
 		return nil
 	})
+}
+
+// onStream refuses a place, given by a flag, that never was on a stream.
+func onStream(ctx context.Context, data *dataDir, stream, flag string, start consumers.Start) error {
+	err := consumers.CheckStart(ctx, data.aws, stream, start)
+	switch {
+	case errors.Is(err, consumers.ErrNoPlace):
+		return usagef("%s: %w", flag, err)
+	case err != nil && !notFound(err):
+		return unreachablef("%w", err)
+	}
+	return nil
 }
 
 // keepsLedger refuses what an application with a lake would not heed. Its

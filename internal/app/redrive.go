@@ -103,6 +103,9 @@ func Redrive(ctx context.Context, o Options, r RedriveOptions) error {
 		if r.DryRun {
 			put = "would be put on the stream again (a dry run: nothing was)"
 		}
+		if err != nil && len(d.out.rows) == 0 {
+			return err
+		}
 		fmt.Fprintf(r.Progress, "%d %s, %d were before (--again repeats them), %d are in the lake, %d cannot be\n",
 			d.counts[driven], put, d.counts[drivenBefore], d.counts[landedMeant], d.counts[stillRefused]+d.counts[notWhole])
 		if err == nil && d.counts[stillRefused]+d.counts[notWhole] > 0 {

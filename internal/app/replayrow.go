@@ -107,6 +107,11 @@ func (w *replay) row(ctx context.Context, start consumers.Start, end, now time.T
 		}
 		return nil
 	}
+	for _, name := range streams {
+		if err := onStream(ctx, w.data, name, "--from", start); err != nil {
+			return err
+		}
+	}
 	w.kept = replayRow{
 		Name: w.name(), Generation: old.Generation + 1, ID: ksuid.New().String(), App: w.App, From: w.From, To: w.To, Into: w.Into,
 		Start: start, End: end, Streams: streams, State: replayRunning, Begun: now.UTC().Truncate(time.Second), version: version,
