@@ -130,8 +130,11 @@ type Config struct {
 	// this Coord (the caller holds a lock). Then leases left behind by a
 	// killed process are taken at once.
 	Sole bool
-	// StopTime bounds the work after the context is over. The default is four
-	// seconds.
+	// StopTime bounds the flush after the context is over. What is not flushed
+	// then is still on the stream: the attempt is given up, the leases are given
+	// back, and whoever has the shards next reads it again. A flush that by the
+	// pace of those before cannot be over in time is not begun. The default is
+	// three seconds.
 	StopTime time.Duration
 
 	// DefaultSource is the source of records that are no frames.
@@ -163,7 +166,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.FlushEvery, time.Second)
 	def(&c.LeaseTime, 10*time.Second)
-	def(&c.StopTime, 4*time.Second)
+	def(&c.StopTime, 3*time.Second)
 	def(&c.floor, subscribeFloor)
 	def(&c.silence, maxSilence)
 	if c.FlushBytes <= 0 {

@@ -24,6 +24,8 @@ type pump struct {
 	log        *slog.Logger
 	flushEvery time.Duration
 	flushBytes int64
+	// stopTime is how long a flush may take when the Run stops.
+	stopTime time.Duration
 	// checkpoint stores that everything up to a position is durable, or with
 	// end that the shard is finished. errLeaseLost ends the pump.
 	checkpoint func(ctx context.Context, to nagare.Position, end bool) error
@@ -31,19 +33,26 @@ type pump struct {
 	// stop is closed to end the pump after what is being processed: flush and
 	// checkpoint that, leave the queue.
 	stop chan struct{}
+	// leaving is closed if that is because the shard is given up to another
+	// worker: then a flush may take what it takes.
+	leaving chan struct{}
 	// finish is closed to end the pump after all that is queued.
 	finish chan struct{}
 	// done is closed at the end. Then ended says that the shard is finished,
-	// clean that all that was asked for was done, and drained that nothing was
-	// left in the queue.
-	done                  chan struct{}
-	ended, clean, drained bool
+	// clean that all that was asked for was done, drained that nothing was left
+	// in the queue, and gaveUp that a last flush was not even begun.
+	done                          chan struct{}
+	ended, clean, drained, gaveUp bool
 
 	to      nagare.Position // the last record processed
 	dirty   bool            // it is not checkpointed
 	pending int64           // bytes of events since the last flush
 	oldest  time.Time       // when the oldest of these was processed
+	pace    float64         // bytes a second that the last large flush made durable
 }
+
+// paceBytes is how much a flush must have had to say how fast flushes are.
+const paceBytes = 1 << 20
 
 // run works until the pump is told to end, or ctx is over: then the shard is
 // somebody else's, or the time to stop is up.
@@ -63,7 +72,9 @@ func (p *pump) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.stop:
-			p.clean = p.flush(ctx, false) == nil
+			if p.gaveUp = p.tooMuch(); !p.gaveUp {
+				p.clean = p.flush(ctx, false) == nil
+			}
 			return
 		case <-due:
 			err = p.flush(ctx, false)
@@ -125,20 +136,50 @@ func (p *pump) drain(ctx context.Context) error {
 	}
 }
 
+// tooMuch says that what is to be flushed cannot be before a stop is over: it is
+// still on the stream, and to begin would only make the stop long.
+func (p *pump) tooMuch() bool {
+	select {
+	case <-p.leaving:
+		return false
+	default:
+	}
+	if p.pending < paceBytes || p.pace == 0 {
+		return false
+	}
+	need := time.Duration(float64(p.pending) / p.pace * float64(time.Second))
+	if need <= p.stopTime {
+		return false
+	}
+	p.log.Info("not flushed at the stop: it would take too long", "shard", p.to.Shard, "bytes", p.pending, "seconds", need.Seconds())
+	return true
+}
+
 // flush makes what was processed durable and then, only then, checkpoints it.
 func (p *pump) flush(ctx context.Context, end bool) error {
 	if !p.dirty && !end {
 		return nil
 	}
+	var took time.Duration
 	err := p.retry(ctx, "flush", p.to, false, func() error {
 		began := time.Now()
 		err := p.stage.Flush(ctx, p.to, end)
 		p.state.counter.flushes.Add(1)
-		p.state.counter.flushTime.Add(int64(time.Since(began)))
+		took = time.Since(began)
+		p.state.counter.flushTime.Add(int64(took))
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if p.pending >= paceBytes && took > 0 {
+		p.pace = float64(p.pending) / took.Seconds()
+	}
+	if errors.Is(context.Cause(ctx), errStopLong) {
+		// Just in time: what is durable should not be done again.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), stopGrace/3)
+		defer cancel()
 	}
 	err = p.retry(ctx, "checkpoint", p.to, false, func() error { return p.checkpoint(ctx, p.to, end) })
 	if err != nil {

@@ -258,3 +258,75 @@ func TestQueueIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestPumpDoesNotBeginWhatCannotEnd: a stop flushes what fits into its time, by
+// the pace of the flush before; what is given up to another worker is flushed
+// however long it takes.
+func TestPumpDoesNotBeginWhatCannotEnd(t *testing.T) {
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		pending int64
+		leaving bool
+		flushed bool
+	}{
+		"what fits":               {2 * mib, false, true},
+		"too much":                {4 * mib, false, false},
+		"too much, but no stop":   {4 * mib, true, true},
+		"too little to be judged": {mib - 1, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{}
+			s.fail = func(call string) error {
+				if call == "flush 1 false" {
+					time.Sleep(10 * time.Second) // a MiB a second
+				}
+				return nil
+			}
+			testPump(t, s, func(p *pump) {
+				p.flushBytes, p.queue.maxBytes, p.stopTime, p.leaving = 10*mib, 20*mib, 3*time.Second, make(chan struct{})
+			}, func(ctx context.Context, _ context.CancelCauseFunc, p *pump) {
+				p.queue.put(ctx, p.done, chunkOf("1", 1, 10*mib))
+				time.Sleep(20 * time.Second)
+				p.queue.put(ctx, p.done, chunkOf("2", 1, c.pending))
+				synctest.Wait()
+				if c.leaving {
+					close(p.leaving)
+				}
+				close(p.stop)
+				<-p.done
+				if p.clean != c.flushed || p.gaveUp == c.flushed {
+					t.Errorf("clean %v, gave up %v", p.clean, p.gaveUp)
+				}
+			})
+			if s.called("flush 2 false") != c.flushed || s.called("checkpoint 2 false") != c.flushed {
+				t.Errorf("calls %v", s.calls)
+			}
+		})
+	}
+}
+
+// TestPumpCheckpointsWhatWasJustInTime: a flush that succeeds when the time to
+// stop is up is checkpointed.
+func TestPumpCheckpointsWhatWasJustInTime(t *testing.T) {
+	s := &script{}
+	testPump(t, s, func(p *pump) {
+		done := p.checkpoint
+		p.checkpoint = func(ctx context.Context, to nagare.Position, end bool) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return done(ctx, to, end)
+		}
+	}, func(ctx context.Context, cancel context.CancelCauseFunc, p *pump) {
+		s.fail = func(call string) error {
+			if call == "flush 1 false" {
+				cancel(errStopLong)
+			}
+			return nil
+		}
+		p.queue.put(ctx, p.done, chunkOf("1", 1, 10))
+		synctest.Wait()
+		close(p.stop)
+	})
+	wantCalls(t, s, "process 1", "flush 1 false", "checkpoint 1 false", "drop")
+}

@@ -97,13 +97,13 @@ func (r *archiveRun) shard(ctx context.Context, id string, before []string) erro
 	defer r.cfg.Monitor.remove(state)
 	// What was read is flushed when ctx is over, so the work has its own, which
 	// ends with the lease or a while after.
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(errOver)
 	go le.keep(work)
 	stop := make(chan struct{})
 	quit := context.AfterFunc(ctx, func() { close(stop) })
 	defer quit()
-	late := context.AfterFunc(ctx, func() { time.AfterFunc(r.cfg.StopTime, cancel) })
+	late := context.AfterFunc(ctx, func() { time.AfterFunc(r.cfg.StopTime, func() { cancel(errStopLong) }) })
 	defer late()
 
 	stage, err := r.cfg.NewStage(Shard{App: r.cfg.App, Stream: r.archive.Stream(), StreamName: r.name, ID: id, Parents: before, Epoch: le.epoch,
@@ -132,7 +132,7 @@ func (r *archiveRun) shard(ctx context.Context, id string, before []string) erro
 	}
 	p := &pump{
 		stage: stage, queue: newQueue(r.cfg.QueueBytes, r.cfg.QueueChunks, state), state: state, log: r.cfg.Log,
-		flushEvery: r.cfg.FlushEvery, flushBytes: r.cfg.FlushBytes, stop: stop, finish: make(chan struct{}), done: make(chan struct{}),
+		flushEvery: r.cfg.FlushEvery, flushBytes: r.cfg.FlushBytes, stopTime: r.cfg.StopTime, stop: stop, finish: make(chan struct{}), done: make(chan struct{}),
 		to: nagare.Position{Stream: r.archive.Stream(), Shard: id, Seq: after},
 		checkpoint: func(ctx context.Context, to nagare.Position, end bool) error {
 			seq := to.Seq
@@ -157,7 +157,10 @@ func (r *archiveRun) shard(ctx context.Context, id string, before []string) erro
 		close(p.finish) // what was read counts
 	}
 	<-p.done
-	if err := le.release(work); err != nil && !errors.Is(err, errLeaseLost) {
+	// Not under a context that may be over: the next should not have to wait.
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if err := le.release(last); err != nil && !errors.Is(err, errLeaseLost) {
 		r.cfg.Log.Warn("lease not given back", "shard", id, "err", err)
 	}
 	if readErr == nil && !p.ended {

@@ -19,7 +19,8 @@ import (
 // Run reads the stream until ctx is over, or Config.End is reached in every
 // shard; then it returns nil. When ctx is over it flushes and checkpoints what
 // was processed and gives its leases back, within Config.StopTime; if that is
-// too short it returns an error, and the rest is done again by the next Run.
+// too short it returns an ErrNotFlushed, and the rest is done again by whoever
+// has the shards next.
 //
 // Run returns early, with an error, only if it cannot begin: a wrong Config,
 // no such stream, a stream or store that cannot be reached for half a minute.
@@ -279,13 +280,19 @@ func (r *runner) complete(ctx context.Context, age time.Duration) (bool, error) 
 	return true, nil
 }
 
+// ErrNotFlushed says that Run was stopped before all that was processed was
+// flushed. Nothing is lost by that, and nothing has to be done about it.
+var ErrNotFlushed = errors.New("not flushed")
+
+// stopGrace is how long a stage may take to see that the time to stop is up.
+const stopGrace = 1500 * time.Millisecond
+
 // stop ends the sessions and the worker. It returns when they have ended, or
 // soon after Config.StopTime in any case.
 func (r *runner) stop(shutdown func(), balanced <-chan struct{}) error {
 	close(r.stopping)
 	r.cancel()
-	<-balanced
-	r.leave()
+	began := time.Now()
 	hurry := time.AfterFunc(r.cfg.StopTime, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -294,6 +301,8 @@ func (r *runner) stop(shutdown func(), balanced <-chan struct{}) error {
 		}
 	})
 	defer hurry.Stop()
+	<-balanced
+	r.leave()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -301,14 +310,14 @@ func (r *runner) stop(shutdown func(), balanced <-chan struct{}) error {
 	}()
 	select {
 	case <-done:
-	case <-time.After(r.cfg.StopTime + time.Second):
+	case <-time.After(time.Until(began.Add(r.cfg.StopTime + stopGrace))):
 		// A stage does not heed its context. The leases lapse by themselves.
 		return fmt.Errorf("consume %s as %s: a stage has not returned %s after the stop", r.cfg.Stream, r.cfg.App, r.cfg.StopTime)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.late) > 0 {
-		return fmt.Errorf("consume %s as %s: not flushed within %s: %s", r.cfg.Stream, r.cfg.App, r.cfg.StopTime, strings.Join(r.late, " "))
+		return fmt.Errorf("consume %s as %s: %w within %s: %s", r.cfg.Stream, r.cfg.App, ErrNotFlushed, r.cfg.StopTime, strings.Join(r.late, " "))
 	}
 	return nil
 }
@@ -463,7 +472,7 @@ func (r *runner) closeSession(shard string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.sessions, shard)
-	if s.pump != nil && !s.pump.clean && errors.Is(context.Cause(s.ctx), errStopLong) {
+	if s.pump != nil && !s.pump.clean && (s.pump.gaveUp || errors.Is(context.Cause(s.ctx), errStopLong)) {
 		r.late = append(r.late, shard)
 	}
 }

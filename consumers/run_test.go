@@ -344,3 +344,37 @@ func TestRunObeysTheStage(t *testing.T) {
 		}
 	})
 }
+
+// heedless is a Stage whose Flush ends with its context alone.
+type heedless struct{ sinkStage }
+
+func (h *heedless) Flush(ctx context.Context, _ nagare.Position, _ bool) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestRunStopsInTime has a flush that takes for ever: the stop gives it up, and
+// another worker has the shards at once, though their leases would last long.
+func TestRunStopsInTime(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, fanOut bool) {
+		r := newRig(t, 2, kinesisd.Config{SubscriptionGap: 10 * time.Millisecond})
+		var a, b sink
+		cfg := Config{FanOut: fanOut, LeaseTime: time.Hour, FlushEvery: time.Hour, StopTime: 300 * time.Millisecond, floor: 10 * time.Millisecond}
+		slow := cfg
+		slow.NewStage = func(shard Shard) (Stage, error) { return &heedless{sinkStage{sink: &a, shard: shard}}, nil }
+		stop := r.start(slow, &a)
+		const n = 30
+		for i := range n {
+			r.put(fmt.Sprint("e", i))
+		}
+		eventually(t, "all are here", a.has(n))
+		if err := stop(); !errors.Is(err, ErrNotFlushed) {
+			t.Errorf("a stop in the middle of a flush: %v", err)
+		}
+		cfg.FlushEvery = time.Millisecond
+		r.start(cfg, &b)
+		eventually(t, "another has all of them", b.has(n))
+		b.wantAll(t, n, 1)
+	})
+}

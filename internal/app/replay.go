@@ -162,7 +162,7 @@ func (w *replay) run(ctx context.Context) error {
 	// what a killed run held is free at once.
 	base := consumers.Config{
 		App: w.app(), Kinesis: w.data.aws, Coord: w.store, FanOut: true, Start: w.kept.Start, End: w.kept.End, LeaseTime: 10 * time.Second,
-		Sole: w.core.config.Coord.Kind == "sqlite", StopTime: 15 * time.Second, FlushEvery: cmp.Or(w.Flush, time.Minute), DefaultSource: "unknown", Claims: claims, Log: w.opts.Log,
+		Sole: w.core.config.Coord.Kind == "sqlite", FlushEvery: cmp.Or(w.Flush, time.Minute), DefaultSource: "unknown", Claims: claims, Log: w.opts.Log,
 	}
 	var alerts *alert.Store
 	if w.App == compactApp {
@@ -266,7 +266,7 @@ func (w *replay) read(ctx context.Context, base consumers.Config) (seen reading,
 	}
 	group, together := errgroup.WithContext(ctx)
 	for _, cfg := range runs {
-		group.Go(func() error { return consumers.Run(together, cfg) })
+		group.Go(func() error { return consume(together, cfg) })
 	}
 	err = group.Wait()
 	for _, cfg := range runs {
