@@ -60,6 +60,10 @@ type mapSummary struct {
 	// TimeUnit OCSF events whose time was not in milliseconds; Duplicates members of objects that a later one of the same name replaced.
 	Incomplete  int64            `json:"incomplete"`
 	TimeSuspect int64            `json:"time_suspect"`
+	// Truncated counts unmapped fields that were cut or left out at the bounds,
+	// NotUTF8 events with bytes that are no UTF-8.
+	Truncated int64 `json:"truncated"`
+	NotUTF8   int64 `json:"not_utf8"`
 	TimeUnit    int64            `json:"time_unit,omitempty"`
 	Duplicates  int64            `json:"duplicates"`
 	Dead        map[string]int64 `json:"dead"`
@@ -74,6 +78,8 @@ func (s *mapSummary) add(st *mapping.Stats, mapped *int64) {
 	s.Incomplete += st.Incomplete
 	s.TimeSuspect += st.TimeSuspect
 	s.TimeUnit += st.TimeUnit
+	s.Truncated += st.Truncated
+	s.NotUTF8 += st.NotUTF8
 	s.Duplicates += st.Duplicates
 	*mapped += st.Mapped
 	for _, n := range []struct {

@@ -61,7 +61,7 @@ var (
 	mapUnknown     = prometheus.NewDesc("nagare_mapping_last_resort_total", "Events only the last entry took, by the source's name of their type; at most 1000 names, then (others).", []string{"source", "event_code"}, nil)
 	mapUnconverted = prometheus.NewDesc("nagare_mapping_unconverted_total", "Values that an attribute could not take, by attribute.", []string{"source", "attribute"}, nil)
 	mapNotInTable  = prometheus.NewDesc("nagare_mapping_not_in_table_total", "Lookups of what a table does not have, by table.", []string{"source", "table"}, nil)
-	mapOdd         = prometheus.NewDesc("nagare_mapping_odd_total", "Events that are not as they should be: incomplete, fell_through, time_suspect; duplicate members and truncated fields in them; objects dropped.", []string{"source", "what"}, nil)
+	mapOdd         = prometheus.NewDesc("nagare_mapping_odd_total", "Events that are not as they should be: incomplete, fell_through, time_suspect, not_utf8; duplicate members and truncated fields in them; objects dropped.", []string{"source", "what"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -86,6 +86,6 @@ func (c *mappingCollector) Collect(ch chan<- prometheus.Metric) {
 		send(mapUnconverted, st.ByAttribute.Map())
 		send(mapNotInTable, st.ByTable.Map())
 		send(mapOdd, map[string]int64{"incomplete": st.Incomplete, "fell_through": st.FellThrough, "time_suspect": st.TimeSuspect, "time_unit": st.TimeUnit,
-			"duplicate": st.Duplicates, "truncated": st.Truncated, "dropped": st.Dropped})
+			"duplicate": st.Duplicates, "truncated": st.Truncated, "not_utf8": st.NotUTF8, "dropped": st.Dropped})
 	})
 }

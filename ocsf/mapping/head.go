@@ -241,7 +241,7 @@ func (h *Head) event(r *run, body []byte, left int64) (HeadEvent, error) {
 		if s, text := v.Scalar(); !ok && text {
 			ms, ok = parseTime(s, r.m.zone)
 		}
-		if ms, can := eventTime(ms); ok && can {
+		if ms, can := inRange(ms); ok && can {
 			ev.Time = time.UnixMilli(ms).UTC()
 		}
 	}

@@ -415,7 +415,7 @@ func TestUnmappedIsBounded(t *testing.T) {
 	b.WriteString("}")
 	out := normalize(t, set, b.String())
 	u := out["unmapped"].(map[string]any)
-	if len(u) != 1001 || u["nagare.truncated"] != "2001 more fields" {
+	if len(u) != 1001 || u["nagare.truncated"] != "2001 more fields, 1 cut at 64 KiB" {
 		t.Errorf("%d pairs, truncated says %v", len(u), u["nagare.truncated"])
 	}
 	if n := len(u["big"].(string)); n > 64<<10 || n < 64<<10-4 {

@@ -358,10 +358,18 @@ func (r *run) graftValue(t *target, k int32, slots []ocsf.Value) {
 }
 
 // graftCaption leaves the text beside an id to Finish, unless the id is 99,
-// Other: there it is the source's own. One that is not ours stays in unmapped.
+// Other: there it is the source's own. One that is not ours stays in unmapped,
+// and so does a 99 whose text is the caption of another id, which Finish makes
+// of it.
 func (r *run) graftCaption(p captionPair, slots []ocsf.Value, from int) {
 	id := slots[p.id].Int()
-	if !slots[p.id].Has() || !slots[p.text].Has() || id == 99 {
+	if !slots[p.id].Has() || !slots[p.text].Has() {
+		return
+	}
+	if id == 99 {
+		if item, ok := p.enum.ByCaption(slots[p.text].Text()); ok && item.ID != 99 {
+			r.unuse(p.id, from)
+		}
 		return
 	}
 	if caption, ok := p.enum.Caption(id); ok && caption == slots[p.text].Text() {

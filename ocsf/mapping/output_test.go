@@ -133,7 +133,7 @@ func TestUnmappedKeysDiffer(t *testing.T) {
 		`{"nagare":{"x":1},"source":{"nagare":{"x":2}}}`:           `{"source.nagare.x":"1","source.nagare.x#2":"2"}`,
 		`{"nagare.truncated":"forged"}`:                            `{"source.nagare.truncated":"forged"}`,
 		`{"k[0]":{"z":1},"k":[{"z":2,"y":{"a.b":3,"a":{"b":4}}}]}`: `{"k[0].z":"1","k":"[{\"z\":2,\"y\":{\"a.b\":3,\"a\":{\"b\":4}}}]"}`,
-		`{"` + strings.Repeat("é", 600) + `":{"a":1,"b":2}}`:       `{"` + strings.Repeat("é", 512) + `":"1","` + strings.Repeat("é", 512) + `#2":"2"}`,
+		`{"` + strings.Repeat("é", 600) + `":{"a":1,"b":2}}`:       `{"` + strings.Repeat("é", 512) + `":"1","` + strings.Repeat("é", 512) + `#2":"2","nagare.truncated":"2 with names cut at 1 KiB"}`,
 	} {
 		var out ocsf.Event
 		var sc mapping.Scratch

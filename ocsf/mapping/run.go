@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 
 	"nagare"
@@ -42,6 +43,7 @@ type run struct {
 	textDocs int
 	memos    []memo
 	event    uint64 // its number, for memos
+	badText  bool   // the event has bytes that are no UTF-8
 	buf      []byte
 	joined   []byte // for concat
 }
@@ -115,6 +117,9 @@ func (m *Mapping) normalize(r *run, ev *nagare.Event, out *ocsf.Event) (dead *De
 		return &Dead{NotAnEvent, errNoObject}
 	}
 	st.Duplicates += int64(r.doc.Duplicates)
+	if r.badText = !utf8.Valid(ev.Body); r.badText {
+		st.NotUTF8++
+	}
 	r.out = out
 	r.event++
 	r.uses = r.uses[:0]
@@ -144,6 +149,11 @@ func (m *Mapping) normalize(r *run, ev *nagare.Event, out *ocsf.Event) (dead *De
 		}
 		if missing.err != nil {
 			st.FellThrough++
+			if e.layout.Class.UID == 0 && missing.entry.layout.Class.UID != 0 {
+				// Something else was meant than what this entry is there for.
+				r.label(&e.base, out.Slots, incomplete)
+				st.Incomplete++
+			}
 		}
 		r.close(e)
 		return nil
@@ -251,10 +261,18 @@ func (r *run) base(e *entry, ev *nagare.Event, slots []ocsf.Value) {
 		r.tally.suspect = true
 		r.label(b, slots, timeSuspect)
 	}
+	if r.badText {
+		r.label(b, slots, notUTF8)
+	}
 }
 
-// timeSuspect labels an event whose own time is not believed.
-const timeSuspect = "time_suspect"
+// timeSuspect labels an event whose own time is not believed, notUTF8 one with
+// bytes that are no UTF-8: U+FFFD stands for them, and what was sent is in the
+// archive alone.
+const (
+	timeSuspect = "time_suspect"
+	notUTF8     = "not_utf8"
+)
 
 // label adds one of nagare's own labels. The list is a new one: what a mapping
 // lists may be a constant that many events share.
@@ -274,7 +292,7 @@ func (r *run) ownLabels(b *baseSlots, slots []ocsf.Value) {
 	old := slots[b.labels].List()
 	ours := func(i int) bool {
 		s := old.Items[i].Text()
-		return s == timeSuspect || s == incomplete || slices.ContainsFunc(old.Items[:i], func(v ocsf.Value) bool { return v.Text() == s })
+		return s == timeSuspect || s == incomplete || s == notUTF8 || slices.ContainsFunc(old.Items[:i], func(v ocsf.Value) bool { return v.Text() == s })
 	}
 	forged := false
 	for i := range old.Items {
@@ -310,7 +328,7 @@ func clip(s string, n int) string {
 
 // unmapped keeps what no attribute took.
 func (r *run) unmapped() {
-	pairs, over := 0, 0
+	pairs, over, cut, cutKeys := 0, 0, 0, 0
 	// Keys repeat only where a name in the source has a dot in it, or where one
 	// is renamed here: most events need no search.
 	again := r.m.native != nil
@@ -327,7 +345,10 @@ func (r *run) unmapped() {
 		}
 		if len(s) > maxUnmappedValue {
 			s = clip(s, maxUnmappedValue)
-			r.stats.Truncated++
+			cut++
+		}
+		if r.doc.CutKey(key) {
+			cutKeys++
 		}
 		if r.m.native != nil {
 			key = strings.TrimPrefix(key, "unmapped.") // it was there before
@@ -343,9 +364,18 @@ func (r *run) unmapped() {
 	if again {
 		r.out.DistinctUnmapped()
 	}
-	if over > 0 {
-		r.out.AddUnmapped("nagare.truncated", fmt.Sprintf("%d more fields", over))
-		r.stats.Truncated += int64(over)
+	if over+cut+cutKeys > 0 {
+		var what []string
+		for _, n := range []struct {
+			of   int
+			text string
+		}{{over, "%d more fields"}, {cut, "%d cut at 64 KiB"}, {cutKeys, "%d with names cut at 1 KiB"}} {
+			if n.of > 0 {
+				what = append(what, fmt.Sprintf(n.text, n.of))
+			}
+		}
+		r.out.AddUnmapped("nagare.truncated", strings.Join(what, ", "))
+		r.stats.Truncated += int64(over + cut + cutKeys)
 	}
 	if pairs > 0 {
 		r.stats.WithUnmapped++

@@ -26,7 +26,8 @@ type Stats struct {
 	NotInTable int64
 	ByTable    Names
 	// Incomplete counts events that entries matched and that lacked what their
-	// classes require: they became base events.
+	// classes require: they became base events, of the file's own last entry or
+	// without one.
 	Incomplete int64
 	// Dropped counts objects left out because what they require was not there.
 	Dropped int64
@@ -43,6 +44,8 @@ type Stats struct {
 	TimeUnit int64
 	// Truncated counts unmapped fields cut short or left out at the bounds.
 	Truncated int64
+	// NotUTF8 counts events with bytes that are no UTF-8.
+	NotUTF8 int64
 }
 
 func newStats() *Stats { return &Stats{Classes: map[string]int64{}, Dead: map[string]int64{}} }
@@ -152,4 +155,5 @@ func (s *Stats) Add(other *Stats) {
 	s.TimeSuspect += other.TimeSuspect
 	s.TimeUnit += other.TimeUnit
 	s.Truncated += other.Truncated
+	s.NotUTF8 += other.NotUTF8
 }

@@ -57,9 +57,11 @@ func (m *Mapping) parseTime(s, layout string, zone *time.Location) (int64, bool)
 	return parseLayout(layout, strings.TrimSpace(s), zone)
 }
 
-// never says whether a text is how a program writes that there is no time:
-// the zero time of .NET and Go.
-func never(s string) bool { return strings.HasPrefix(s, "0001-01-01") }
+// never says whether a text is how a program writes that there is no time: 0,
+// the zero time of .NET and Go, and that of Unix.
+func never(s string) bool {
+	return s == "0" || strings.HasPrefix(s, "0001-01-01") || strings.HasPrefix(s, "1970-01-01T00:00:00")
+}
 
 // layouts are tried in turn, so the unambiguous ones alone are here: 3/4/2021
 // is March in one country and April in another.
@@ -219,19 +221,13 @@ func parseEpoch(s string) (int64, bool) {
 	return 0, false
 }
 
-// inRange says whether a time can be one. What is before 1970 is how some say
-// "never" (0001-01-01, 1601-01-01), or a number that is none; the years 1970 to
-// 1973 are numbers in the wrong unit, as the schema's own checks have it, and
+// inRange says whether a time can be one. 1970 and what is before it is how some
+// say "never" (0, 0001-01-01, 1601-01-01), or a number that is none; the years
+// to 1973 are numbers in the wrong unit, as the schema's own checks have it, and
 // so is what is past the year 5138.
 func inRange(ms int64) (int64, bool) {
 	const march1973, year5138 = 100_000_000_000, 100_000_000_000_000
-	return ms, ms == 0 || ms >= march1973 && ms <= year5138
-}
-
-// eventTime is inRange for an event's own time: none happened in 1970.
-func eventTime(ms int64) (int64, bool) {
-	_, ok := inRange(ms)
-	return ms, ok && ms != 0
+	return ms, ms >= march1973 && ms <= year5138
 }
 
 func number(s string) (int, bool) {

@@ -82,10 +82,6 @@ var offsets = map[string]int{
 // know what it will make of one.
 func ReadTime(s string, zone *time.Location) (time.Time, bool) {
 	ms, ok := parseTime(s, zone)
-	if !ok {
-		return time.Time{}, false
-	}
-	ms, ok = eventTime(ms)
 	return time.UnixMilli(ms).UTC(), ok
 }
 

@@ -333,6 +333,30 @@ func TestRepeatsAreTheSame(t *testing.T) {
 	}
 }
 
+// Bytes that are no UTF-8 become U+FFFD: the event says so, and is counted. An
+// event does not say so itself.
+func TestNotUTF8(t *testing.T) {
+	set := loadText(t, strings.Replace(file("message: raw.m\nmetadata.labels: raw.labels"), "time: raw.at", "time: meta.received", 1))
+	for body, want := range map[string]string{
+		"{\"m\":\"\x82\xb1\"}":                  `["not_utf8"]`,
+		"{\"m\":\"a\",\"\xff\":1}":              `["not_utf8"]`,
+		`{"m":"日本語\ufffd"}`:                     ``,
+		`{"m":"a","labels":["not_utf8","own"]}`: `["own"]`,
+	} {
+		sc := &mapping.Scratch{}
+		out, err := tryNormalize(t, set, body, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := get(out, "metadata.labels"); got != want {
+			t.Errorf("%q: labels %s, want %s", body, got, want)
+		}
+		if n := sc.Stats("t").NotUTF8; (n == 1) != (want == `["not_utf8"]`) {
+			t.Errorf("%q: counted %d", body, n)
+		}
+	}
+}
+
 // An event of a megabyte is one: what does not fit is cut, and said so.
 func TestHugeEvents(t *testing.T) {
 	set := loadText(t, file("message: raw.m"))
@@ -343,6 +367,9 @@ func TestHugeEvents(t *testing.T) {
 	}
 	if n := len(get(out, "unmapped.blob")); n > 64<<10+2 || n < 60<<10 {
 		t.Errorf("%d bytes are kept", n)
+	}
+	if got := get(out, "unmapped.nagare.truncated"); got != `"1 cut at 64 KiB"` {
+		t.Errorf("truncated: %s", got)
 	}
 	var b strings.Builder
 	for i := range 5000 {

@@ -129,6 +129,10 @@ func (d *Doc) Ambiguous(i int32, key string) bool {
 	return d.names.all[d.Nodes[i].Path].odd || len(key) > maxKey-utf8.UTFMax
 }
 
+// CutKey says whether a dotted key that Unused gave was cut, or is so long that
+// it may have been.
+func (d *Doc) CutKey(key string) bool { return len(key) > maxKey-utf8.UTFMax }
+
 // Unused calls yield for every value of an object that Use was not called
 // for, with its dotted key. An array of which nothing was used is one value;
 // else its elements are listed as a[0].b. Nulls are left out. It stops when
