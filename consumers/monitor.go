@@ -1,7 +1,9 @@
 package consumers
 
 import (
+	"fmt"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +19,7 @@ type Monitor struct {
 	mu     sync.Mutex
 	app    string
 	stream string
+	lease  time.Duration
 	reason string // why the Run as a whole does not get on
 	ready  bool
 	shards map[string]*shardState
@@ -27,9 +30,11 @@ type Monitor struct {
 type Health struct {
 	App    string
 	Stream string
-	// Ready says that the stream was found and its shards are being read.
+	// Ready says that the stream was found, that the shards that this process
+	// has get on, and that each shard there is has a worker: none has been
+	// without either for StuckAfter, or two LeaseTimes if that is longer.
 	Ready bool
-	// Reason says why the Run as a whole does not get on; "" if it does.
+	// Reason says why not, with the shards' names; "" if it is ready.
 	Reason string
 	// Shards are those that this process has the lease of, by id.
 	Shards []ShardHealth
@@ -39,7 +44,11 @@ type Health struct {
 	Counts Counts
 }
 
-// An UnreadShard could be read, and nobody does.
+// StuckAfter is how long a shard may be stuck before a Run is not ready.
+const StuckAfter = time.Minute
+
+// An UnreadShard could be read, and nobody does. What may be in it is not known,
+// so it lags since then.
 type UnreadShard struct {
 	Shard string
 	Since time.Time
@@ -52,8 +61,13 @@ type ShardHealth struct {
 	// Since is when the lease was taken.
 	Since time.Time
 	// Lag is how long the next event to be processed has been on the stream;
-	// zero when there is none.
+	// zero when there is none. While the shard does not get on it grows: it is
+	// at least Stuck, and counts from the oldest event that is not durable.
 	Lag time.Duration
+	// Stuck is for how long the shard has not got on: something of it is
+	// retried or does not return, or it was not read, so that nobody knows what
+	// is there. Zero when it gets on.
+	Stuck time.Duration
 	// LastProgress is when the shard was last seen to be read up to its tip,
 	// or processed, flushed or checkpointed something. A shard without
 	// traffic makes progress too.
@@ -114,7 +128,35 @@ func (m *Monitor) Health() Health {
 	}
 	h.Unread = append(h.Unread, m.unread...)
 	sort.Slice(h.Shards, func(i, j int) bool { return h.Shards[i].Shard < h.Shards[j].Shard })
+	h.judge(max(StuckAfter, 2*m.lease))
 	return h
+}
+
+// judge makes h not ready if a shard has been stuck or without a worker for so
+// long.
+func (h *Health) judge(most time.Duration) {
+	var why []string
+	for _, s := range h.Shards {
+		if s.Stuck >= most {
+			why = append(why, fmt.Sprintf("%s does not get on (%s)", s.Shard, s.Reason))
+		}
+	}
+	for _, u := range h.Unread {
+		if time.Since(u.Since) >= most {
+			why = append(why, u.Shard+" has no worker")
+		}
+	}
+	if len(why) == 0 {
+		return
+	}
+	if h.Reason != "" {
+		why = append([]string{h.Reason}, why...)
+	}
+	const shown = 20
+	if n := len(why) - shown; n > 0 {
+		why = append(why[:shown], fmt.Sprintf("and %d more", n))
+	}
+	h.Ready, h.Reason = false, strings.Join(why, "; ")
 }
 
 func (m *Monitor) set(ready bool, reason string) {
@@ -133,10 +175,10 @@ func (m *Monitor) setUnread(since map[string]time.Time) {
 	sort.Slice(m.unread, func(i, j int) bool { return m.unread[i].Shard < m.unread[j].Shard })
 }
 
-func (m *Monitor) name(app, stream string) {
+func (m *Monitor) name(app, stream string, lease time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.app, m.stream = app, stream
+	m.app, m.stream, m.lease = app, stream, lease
 }
 
 func (m *Monitor) add(shard string, epoch int64) *shardState {
@@ -146,7 +188,7 @@ func (m *Monitor) add(shard string, epoch int64) *shardState {
 		m.shards = map[string]*shardState{}
 	}
 	now := time.Now()
-	s := &shardState{counter: &m.counters, h: ShardHealth{Shard: shard, Epoch: epoch, Since: now, LastProgress: now}, reasons: map[string]string{}}
+	s := &shardState{counter: &m.counters, h: ShardHealth{Shard: shard, Epoch: epoch, Since: now, LastProgress: now}, troubles: map[string]trouble{}}
 	m.shards[shard] = s
 	return s
 }
@@ -165,12 +207,19 @@ type shardState struct {
 
 	mu       sync.Mutex
 	h        ShardHealth
-	reasons  map[string]string // by what is retried
-	called   string            // what of the stage is running
+	troubles map[string]trouble // by what is retried
+	called   string             // what of the stage is running
 	calledAt time.Time
 	oldest   time.Time     // arrival of what waits or is being processed
+	volatile time.Time     // arrival of the oldest that was processed and is not durable
 	behind   time.Duration // what the stream said at the last read
 	readAt   time.Time
+}
+
+// A trouble is why something is retried, and since when.
+type trouble struct {
+	why   string
+	since time.Time
 }
 
 func (s *shardState) snapshot() ShardHealth {
@@ -183,15 +232,41 @@ func (s *shardState) snapshot() ShardHealth {
 	case s.behind > 0:
 		h.Lag = s.behind + time.Since(s.readAt)
 	}
-	for _, what := range []string{"open", "read", "process", "flush", "checkpoint"} {
-		if why := s.reasons[what]; why != "" {
-			h.Reason = what + ": " + why
+	stuck := func(since time.Time, reason string) {
+		if h.Stuck = max(h.Stuck, time.Since(since)); reason != "" {
+			h.Reason = reason
 		}
 	}
-	if d := time.Since(s.calledAt); h.Reason == "" && s.called != "" && d > longCall {
-		h.Reason = s.called + ": has not returned for " + d.Round(time.Second).String()
+	switch last := later(s.readAt, h.LastProgress); {
+	case s.readAt.IsZero() && h.LastProgress.Equal(h.Since):
+		stuck(h.Since, "")
+	case s.readAt.IsZero(): // it reads no stream
+	case time.Since(last) > longCall:
+		stuck(last, "nothing was read or done for "+time.Since(last).Round(time.Second).String())
+	}
+	for _, what := range []string{"open", "read", "claim", "process", "flush", "checkpoint"} {
+		if t, ok := s.troubles[what]; ok {
+			stuck(t.since, what+": "+t.why)
+		}
+	}
+	if d := time.Since(s.calledAt); len(s.troubles) == 0 && s.called != "" && d > longCall {
+		stuck(s.calledAt, s.called+": has not returned for "+d.Round(time.Second).String())
+	}
+	if h.Stuck >= StuckAfter && h.Reason == "" {
+		h.Reason = "not opened for " + h.Stuck.Round(time.Second).String()
+	}
+	h.Lag = max(h.Lag, h.Stuck)
+	if h.Stuck > 0 && !s.volatile.IsZero() {
+		h.Lag = max(h.Lag, time.Since(s.volatile))
 	}
 	return h
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // longCall is after how long a call of a stage is a reason for being late.
@@ -217,10 +292,15 @@ func (s *shardState) trying(what string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		delete(s.reasons, what)
+		delete(s.troubles, what)
 		return
 	}
-	s.reasons[what] = err.Error()
+	t := s.troubles[what]
+	if t.since.IsZero() {
+		t.since = time.Now()
+	}
+	t.why = err.Error()
+	s.troubles[what] = t
 }
 
 // read notes an answer of the stream.
@@ -232,7 +312,7 @@ func (s *shardState) read(bytes int, behind time.Duration) {
 	if behind == 0 && s.oldest.IsZero() {
 		s.h.LastProgress = s.readAt
 	}
-	delete(s.reasons, "read")
+	delete(s.troubles, "read")
 }
 
 // waiting notes what is queued: its bytes, and when the oldest of it arrived.
@@ -246,11 +326,14 @@ func (s *shardState) processed(to nagare.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.h.Processed, s.h.LastProgress = to, time.Now()
+	if s.volatile.IsZero() {
+		s.volatile = to.Arrived
+	}
 }
 
 func (s *shardState) checkpointed(to nagare.Position) {
 	s.counter.checkpoints.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.h.Checkpoint, s.h.LastProgress = to, time.Now()
+	s.h.Checkpoint, s.h.LastProgress, s.volatile = to, time.Now(), time.Time{}
 }

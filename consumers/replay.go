@@ -41,7 +41,7 @@ func RunArchive(ctx context.Context, cfg Config, a Archived) (complete bool, err
 	r := &archiveRun{cfg: cfg, archive: a, name: name, leases: &leases{
 		store: cfg.Coord, part: leasePart(cfg.App, a.Stream()), worker: workerID(), ttl: cfg.LeaseTime, sole: cfg.Sole, end: cfg.End, log: cfg.Log,
 	}}
-	cfg.Monitor.name(cfg.App, name)
+	cfg.Monitor.name(cfg.App, name, cfg.LeaseTime)
 	defer cfg.Monitor.set(false, "stopped")
 	if _, err := pinStart(ctx, r.leases, cfg.Start, a.Stream()); ctx.Err() != nil {
 		return false, nil

@@ -48,7 +48,7 @@ func run(ctx context.Context, cfg Config) (again bool, err error) {
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	r.log = cfg.Log.With("app", cfg.App, "stream", cfg.Stream)
-	cfg.Monitor.name(cfg.App, cfg.Stream)
+	cfg.Monitor.name(cfg.App, cfg.Stream, cfg.LeaseTime)
 	cfg.Monitor.set(false, "starting")
 	defer cfg.Monitor.set(false, "stopped")
 	if err := r.begin(ctx); err != nil {

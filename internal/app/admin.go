@@ -3,6 +3,9 @@ package app
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -27,9 +30,11 @@ func (p *pipeline) adminHandler() http.Handler {
 	return mux
 }
 
-// ready answers 200 when every consumer there is reads its stream, and says for
-// each shard how far it is and what it waits for. A shard whose ledger is lost
-// is not read until a person does something, so it is not ready.
+// ready answers 200 when every consumer there is reads its stream and intake can
+// acknowledge, and says for each shard how far it is and what it waits for. A
+// shard that does not get on is borne for a while (consumers.StuckAfter); one
+// whose ledger is lost is not read until a person does something, so that is
+// not ready at once.
 func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 	type shard struct {
 		Shard  string  `json:"shard"`
@@ -43,13 +48,26 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 		Ready  bool    `json:"ready"`
 		Reason string  `json:"reason,omitempty"`
 		Shards []shard `json:"shards"`
-		// Unread are shards that no process has taken for a whole lease.
-		Unread []string `json:"unread,omitempty"`
+		// Unread are shards that no process has taken for a whole lease; nobody
+		// knows what is in them.
+		Unread []shard `json:"unread,omitempty"`
+	}
+	type intake struct {
+		Ready  bool   `json:"ready"`
+		Reason string `json:"reason,omitempty"`
 	}
 	answer := struct {
 		Ready     bool       `json:"ready"`
+		Intake    *intake    `json:"intake,omitempty"`
 		Consumers []consumer `json:"consumers"`
 	}{Ready: true, Consumers: []consumer{}}
+	if p.ingest {
+		answer.Intake = &intake{Ready: true}
+		if err := p.reach.err(); err != nil && p.needsStream() {
+			*answer.Intake = intake{Reason: err.Error()}
+			answer.Ready = false
+		}
+	}
 	stopped := map[[2]string]bool{}
 	if p.compact {
 		for _, s := range p.compactStats.Lake.Stopped() {
@@ -59,15 +77,19 @@ func (p *pipeline) ready(w http.ResponseWriter, _ *http.Request) {
 	for _, m := range p.monitors {
 		h := m.Health()
 		c := consumer{App: h.App, Stream: h.Stream, Ready: h.Ready, Reason: h.Reason, Shards: []shard{}}
+		var lost []string
 		for _, s := range h.Shards {
 			c.Shards = append(c.Shards, shard{s.Shard, s.Lag.Seconds(), s.Reason, s.Gap})
 			if h.App == compactApp && stopped[[2]string{h.Stream, s.Shard}] {
-				c.Ready = false
-				c.Reason = "shards cannot be opened: the lake's ledger is lost or behind the lake; see there"
+				lost = append(lost, s.Shard)
 			}
 		}
+		if len(lost) > 0 {
+			c.Ready = false
+			c.Reason = "shards cannot be opened: the lake's ledger is lost or behind the lake; see " + strings.Join(lost, " ")
+		}
 		for _, u := range h.Unread {
-			c.Unread = append(c.Unread, u.Shard)
+			c.Unread = append(c.Unread, shard{Shard: u.Shard, Lag: time.Since(u.Since).Seconds()})
 		}
 		answer.Ready = answer.Ready && c.Ready
 		answer.Consumers = append(answer.Consumers, c)
@@ -132,7 +154,7 @@ func (p *pipeline) registerLive(plain func(name, help string, f func() int64), c
 type shardCollector struct{ p *pipeline }
 
 var (
-	lagDesc    = prometheus.NewDesc("nagare_consumer_lag_seconds", "How long the next event of a shard has been waiting.", []string{"app", "stream", "shard"}, nil)
+	lagDesc    = prometheus.NewDesc("nagare_consumer_lag_seconds", "How long the next event of a shard has been waiting, or, if it does not get on or nobody reads it, for how long that is so.", []string{"app", "stream", "shard"}, nil)
 	eventsDesc = prometheus.NewDesc("nagare_consumer_events_total", "Events handed to a consumer.", []string{"app", "stream"}, nil)
 	skipDesc   = prometheus.NewDesc("nagare_consumer_misrouted_total", "Events left out because another shard has them.", []string{"app", "stream"}, nil)
 	gapsDesc   = prometheus.NewDesc("nagare_consumer_gaps_total", "Places where records may be missing, because the stream trimmed them before they were read.", []string{"app", "stream"}, nil)
@@ -161,6 +183,11 @@ func (c *shardCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		for _, s := range h.Shards {
 			ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, s.Lag.Seconds(), h.App, h.Stream, s.Shard)
+		}
+		for _, u := range h.Unread {
+			if !slices.ContainsFunc(h.Shards, func(s consumers.ShardHealth) bool { return s.Shard == u.Shard }) {
+				ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, time.Since(u.Since).Seconds(), h.App, h.Stream, u.Shard)
+			}
 		}
 		for desc, n := range map[*prometheus.Desc]uint64{
 			eventsDesc: h.Counts.Events, skipDesc: h.Counts.Misrouted, retryDesc: h.Counts.Retries, gapsDesc: h.Counts.Gaps,

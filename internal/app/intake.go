@@ -28,7 +28,7 @@ func (p *pipeline) intake(metrics *producers.Metrics) (http.Handler, error) {
 		return nil, err
 	}
 	intake := producers.NewIntake(producers.Config{
-		Head: func() producers.Head { return c.mappings.Head(mapping.Options{HashKey: key}) }, Events: p.toEvents, Bulk: p.toBulk, Adapters: adapters,
+		Head: func() producers.Head { return c.mappings.Head(mapping.Options{HashKey: key}) }, Events: p.reach.watch(p.toEvents), Bulk: p.reach.watch(p.toBulk), Adapters: adapters,
 		Decompressed: int(c.config.Limits.Decompressed), Depth: c.config.Limits.Depth, Log: p.opts.Log, Metrics: metrics,
 	})
 	handler, err := webhook.New(webhook.Config{

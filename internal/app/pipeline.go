@@ -104,11 +104,13 @@ type pipeline struct {
 	// toEvents and toBulk are where intake puts events: the writers, perhaps
 	// with a spool before them.
 	toEvents, toBulk producers.Putter
-	spools           []spooled
-	claims           *claim.Store // of bodies that no record holds
-	monitors         []*consumers.Monitor
-	liveStats        *live.Stats
-	compactStats     *compact.Stats
+	// reach knows whether deliveries can be acknowledged.
+	reach        reach
+	spools       []spooled
+	claims       *claim.Store // of bodies that no record holds
+	monitors     []*consumers.Monitor
+	liveStats    *live.Stats
+	compactStats *compact.Stats
 }
 
 // checkAdmin holds metrics and health on this machine.
@@ -228,6 +230,9 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		}
 		return nil
 	})
+	if p.ingest && p.needsStream() {
+		front.Go(func() error { p.reach.look(serving, p.aws, names); return nil })
+	}
 	for _, s := range p.spools { // with intake, so that the writers outlive them
 		front.Go(func() error { return must("spool of "+s.stream, s.spool.Run(serving, s.writer)) })
 	}
