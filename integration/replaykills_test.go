@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -50,7 +51,10 @@ func TestReplayAlertsKills(t *testing.T) {
 		return []string{"--data", dir, "replay", "--app", "live", "--from", "TRIM_HORIZON", "--name", name}
 	}
 	began := time.Now()
-	command(t, binary, replay("whole")...)
+	summary := regexp.MustCompile(fmt.Sprintf(`; 0 unusable, \d+ skipped, %d matches; replay `, events))
+	if code, _, said := run(binary, replay("whole")...); code != 0 || !summary.Match(said) {
+		t.Fatalf("exit %d: %s", code, said)
+	}
 	took := time.Since(began)
 	kills := 0
 	for _, percent := range []time.Duration{40, 55, 65, 75} { // any moment will do
@@ -75,7 +79,10 @@ func TestReplayAlertsKills(t *testing.T) {
 		t.Fatal("the replay was over before it could be killed")
 	}
 	t.Logf("%d kills, then %d of %d matches are there", kills, total(list("--origin", "replay:cut")), events)
-	command(t, binary, replay("cut")...)
+	// Its summary is that of all its runs.
+	if code, _, said := run(binary, replay("cut")...); code != 0 || !summary.Match(said) {
+		t.Fatalf("exit %d, want %d matches: %s", code, events, said)
+	}
 	whole := list("--origin", "replay:whole")
 	if total(whole) != events {
 		t.Errorf("the replay that nobody killed has %d matches, want %d", total(whole), events)

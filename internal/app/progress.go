@@ -13,18 +13,27 @@ import (
 
 // A reading is how far some work is.
 type reading struct {
-	events, bytes uint64
+	// events are those of all runs; run and bytes, of their bodies, those of
+	// this one.
+	events, run, bytes int64
+	// share is how much is done, 0 to 1; known says whether that is known.
+	share float64
+	known bool
+	// sized says that share is one of amounts, so that a rest of time follows
+	// from it; else it is one of stretches of time that may hold much or little.
+	sized bool
 	// at is the arrival time that was reached; zero when nothing was read yet.
 	at time.Time
 }
 
-// A progress shows how far reading a stretch of time is: a line that changes
-// on a terminal, and a line now and then elsewhere.
+// A progress shows how far some reading is: a line that changes on a terminal,
+// and a line now and then elsewhere.
 type progress struct {
-	what     string
-	from, to time.Time // from may be zero: then the first position stands for it
-	began    time.Time
-	last     reading
+	what  string
+	began time.Time
+	first reading // where this run begins
+	seen  bool
+	last  reading
 }
 
 // The times between two lines.
@@ -66,34 +75,39 @@ func (p *progress) show(ctx context.Context, w io.Writer, read func() reading) (
 	}
 }
 
+// Until so much was done in so long, it says nothing about the rest.
+const (
+	tellingShare   = 0.05
+	tellingSeconds = 2
+)
+
 // line is what is shown at a time.
 func (p *progress) line(r reading, now time.Time) string {
+	if r.known && !p.seen {
+		p.first, p.seen = r, true
+	}
 	if r.at.Before(p.last.at) { // another shard, begun later
 		r.at = p.last.at
 	}
+	if r.known && p.last.known {
+		r.share = max(r.share, p.last.share)
+	}
 	p.last = r
-	if p.from.IsZero() {
-		p.from = r.at
-	}
 	seconds := max(now.Sub(p.began).Seconds(), 0.001)
-	share, known := 0.0, false
-	if !r.at.IsZero() && p.to.After(p.from) {
-		share, known = min(max(float64(r.at.Sub(p.from))/float64(p.to.Sub(p.from)), 0), 1), true
-	}
 	const width = 20
-	full := int(share * width)
+	full := int(min(max(r.share, 0), 1) * width)
 	line := fmt.Sprintf("%s [%s%s] ", p.what, strings.Repeat("#", full), strings.Repeat("-", width-full))
-	if known {
-		line += fmt.Sprintf("%3.0f%%", share*100)
+	if r.known {
+		line += fmt.Sprintf("%3d%%", int(r.share*100)) // 100% is all
 	} else {
 		line += "  ?%"
 	}
-	line += fmt.Sprintf(" %d events, %.1f MB/s, %.0f events/s", r.events, float64(r.bytes)/1e6/seconds, float64(r.events)/seconds)
+	line += fmt.Sprintf(" %d events, %.1f MB/s, %.0f events/s", r.events, float64(r.bytes)/1e6/seconds, float64(r.run)/seconds)
 	if !r.at.IsZero() {
 		line += ", at " + r.at.UTC().Format(time.RFC3339)
 	}
-	if known && share > 0.01 && seconds > 1 {
-		line += ", remaining " + time.Duration(seconds/share*(1-share)*float64(time.Second)).Round(time.Second).String()
+	if gained := r.share - p.first.share; r.sized && r.known && r.share < 1 && gained >= tellingShare && seconds >= tellingSeconds {
+		line += ", remaining " + time.Duration(seconds/gained*(1-r.share)*float64(time.Second)).Round(time.Second).String()
 	}
 	return line
 }

@@ -75,7 +75,7 @@ func Replay(ctx context.Context, o Options, r ReplayOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	w := &replay{opts: o, ReplayOptions: r, core: c, data: data, store: store, liveStats: &live.Stats{}}
+	w := &replay{opts: o, ReplayOptions: r, core: c, data: data, store: store}
 	if r.DryRun {
 		w.store = newOverlay(store)
 	} else {
@@ -144,7 +144,7 @@ type replay struct {
 	found replayMatches
 	dry   dryCounts
 
-	liveStats *live.Stats
+	counts *replayCounts
 }
 
 // app is the name that the replay's rows are kept under, origin that of its
@@ -164,9 +164,15 @@ func (w *replay) run(ctx context.Context) error {
 		App: w.app(), Kinesis: w.data.aws, Coord: w.store, FanOut: true, Start: w.kept.Start, End: w.kept.End, LeaseTime: 10 * time.Second,
 		Sole: w.core.config.Coord.Kind == "sqlite", FlushEvery: cmp.Or(w.Flush, time.Minute), DefaultSource: "unknown", Claims: claims, Log: w.opts.Log,
 	}
+	if w.counts, err = newReplayCounts(ctx, w.store, w.app()); err != nil {
+		return err
+	}
 	var alerts *alert.Store
+	var stages func(consumers.Shard, *live.Stats) (consumers.Stage, error)
 	if w.App == compactApp {
-		base.NewStage, err = w.compactStage(ctx)
+		var fill func(consumers.Shard) (consumers.Stage, error)
+		fill, err = w.compactStage(ctx)
+		stages = func(s consumers.Shard, _ *live.Stats) (consumers.Stage, error) { return fill(s) }
 	} else {
 		alerts = alert.NewStore(w.store, alert.Config{Route: w.core.route, Log: w.opts.Log})
 		record := alerts.Record
@@ -176,25 +182,32 @@ func (w *replay) run(ctx context.Context) error {
 				return nil
 			}
 		}
-		base.NewStage = live.New(live.Config{Normalize: w.core.normalizer(), Eval: w.core.eval(w.origin(), w.Notify), Record: record, Stats: w.liveStats})
+		normalize, eval := w.core.normalizer(), w.core.eval(w.origin(), w.Notify)
+		stages = func(s consumers.Shard, stats *live.Stats) (consumers.Stage, error) {
+			return live.New(live.Config{Normalize: normalize, Eval: eval, Record: record, Stats: stats})(s)
+		}
 	}
 	if err != nil {
 		return err
 	}
+	base.NewStage = w.counts.count(stages)
 	began := time.Now()
-	seen, complete, err := w.read(ctx, base)
+	complete, err := w.read(ctx, base)
+	all, now := w.counts.all()
 	var usage *Usage
-	if errors.As(err, &usage) {
+	switch {
+	case errors.As(err, &usage):
 		return err
-	}
-	if err != nil {
-		return unreachablef("replay: %w", err)
+	case ctx.Err() != nil:
+		complete = false // what failed then, failed because it was told to stop
+	case err != nil:
+		return away(unreachablef("replay: %w", err))
 	}
 	if !complete {
 		if w.DryRun {
-			return fmt.Errorf("the dry run was stopped after %d events, before its end", seen.events)
+			return fmt.Errorf("the dry run was stopped after %d events, before its end", now.Events)
 		}
-		return fmt.Errorf("replay %s stopped after %d events, before its end; the same command goes on", w.kept.Name, seen.events)
+		return fmt.Errorf("replay %s stopped after %d events, before its end; the same command goes on", w.kept.Name, all.Events)
 	}
 	if w.Notify {
 		if err := deliverReplay(ctx, w.opts, w.core, alerts, w.Out, w.origin()); err != nil {
@@ -205,10 +218,13 @@ func (w *replay) run(ctx context.Context) error {
 		return err
 	}
 	seconds := max(time.Since(began).Seconds(), 0.001)
-	fmt.Fprintf(w.Progress, "%d events in %.1f s (%.0f events/s, %.1f MB/s) from %s to %s", seen.events, seconds, float64(seen.events)/seconds,
-		float64(seen.bytes)/1e6/seconds, w.kept.Start, w.kept.End.Format(time.RFC3339))
+	how := fmt.Sprintf("in %.1f s (%.0f events/s, %.1f MB/s)", seconds, float64(now.Events)/seconds, float64(now.Bytes)/1e6/seconds)
+	if now.Events != all.Events {
+		how = fmt.Sprintf("in several runs, the last %d %s", now.Events, how)
+	}
+	fmt.Fprintf(w.Progress, "%d events %s from %s to %s", all.Events, how, w.kept.Start, w.kept.End.Format(time.RFC3339))
 	if w.App == liveApp {
-		fmt.Fprintf(w.Progress, "; %d unusable, %d skipped, %d matches", w.liveStats.Unusable.Load(), w.liveStats.Skipped.Load(), w.liveStats.Matches.Load())
+		fmt.Fprintf(w.Progress, "; %d unusable, %d skipped, %d matches", all.Unusable, all.Skipped, all.Matches)
 	}
 	if w.DryRun {
 		fmt.Fprintln(w.Progress, "; a dry run: nothing was kept")
@@ -219,50 +235,53 @@ func (w *replay) run(ctx context.Context) error {
 }
 
 // read gives the events to the stages, from the stream or from the archive.
-func (w *replay) read(ctx context.Context, base consumers.Config) (seen reading, complete bool, err error) {
-	var mu sync.Mutex
-	var monitors []*consumers.Monitor
-	monitor := func() *consumers.Monitor {
-		mu.Lock()
-		defer mu.Unlock()
-		m := &consumers.Monitor{}
-		monitors = append(monitors, m)
-		return m
+func (w *replay) read(ctx context.Context, base consumers.Config) (complete bool, err error) {
+	p := &progress{what: "replay " + w.kept.Name}
+	beside, cancel := context.WithCancel(ctx)
+	look := func(share float64, known, sized bool, at time.Time) reading {
+		all, now := w.counts.all()
+		return reading{events: all.Events, run: now.Events, bytes: now.Bytes, share: share, known: known, sized: sized, at: at}
 	}
-	look := func() reading {
-		mu.Lock()
-		defer mu.Unlock()
-		return readingOf(monitors)
-	}
-	p := &progress{what: "replay " + w.kept.Name, from: w.kept.Start.Time, to: w.kept.End}
-	if p.from.IsZero() {
-		p.from = w.kept.Start.Archive
-	}
-	stop := p.show(ctx, w.Progress, look)
-	defer func() {
-		stop()
-		seen = look()
-	}()
 	if !w.kept.Start.Archive.IsZero() {
-		complete, err = w.readArchive(ctx, base, monitor)
-		return seen, complete, err
+		s := &archiveShare{counts: w.counts, sizes: map[string]int64{}}
+		stop := p.show(ctx, w.Progress, func() reading {
+			share, known := s.share()
+			return look(share, known, true, w.counts.latest())
+		})
+		defer stop()
+		defer cancel()
+		return w.readArchive(ctx, base, s)
 	}
+	s := &streamShare{aws: w.data.aws, store: w.store, app: w.app(), counts: w.counts, shards: map[string]*shardShare{}}
+	var measuring sync.WaitGroup
+	stop := p.show(ctx, w.Progress, func() reading {
+		share, known, at := s.share(beside)
+		return look(share, known, false, at)
+	})
+	defer stop()
+	defer measuring.Wait()
+	defer cancel()
 	streams, err := w.streams(ctx)
 	if err != nil {
-		return seen, false, err
+		return false, err
 	}
 	var runs []consumers.Config
 	for _, name := range streams {
 		cfg := base
-		cfg.Stream, cfg.Monitor = name, monitor()
+		cfg.Stream, cfg.Monitor = name, &consumers.Monitor{}
 		runs = append(runs, cfg)
 		gaps, err := consumers.Gaps(ctx, cfg)
 		if err != nil {
-			return seen, false, err
+			return false, err
 		}
 		if err := w.gaps(ctx, gaps); err != nil {
-			return seen, false, err
+			return false, err
 		}
+		id, err := consumers.StreamID(ctx, w.data.aws, name)
+		if err != nil {
+			return false, err
+		}
+		measuring.Go(func() { s.extents(beside, name, id, w.kept.Start, w.kept.End) })
 	}
 	group, together := errgroup.WithContext(ctx)
 	for _, cfg := range runs {
@@ -275,12 +294,12 @@ func (w *replay) read(ctx context.Context, base consumers.Config) (seen reading,
 			err = w.gaps(ctx, []consumers.Gap{{Stream: cfg.Stream, From: w.kept.Begun, Why: fmt.Sprintf("the stream had trimmed what was to be read next, %d times: see the log", n)}})
 		}
 	}
-	return seen, err == nil && ctx.Err() == nil, err
+	return err == nil && ctx.Err() == nil, err
 }
 
 // readArchive reads every archived stream of a chosen name: one that was made
 // anew is another stream.
-func (w *replay) readArchive(ctx context.Context, base consumers.Config, monitor func() *consumers.Monitor) (bool, error) {
+func (w *replay) readArchive(ctx context.Context, base consumers.Config, share *archiveShare) (bool, error) {
 	objects, err := openObjects(w.opts, w.core.config)
 	if err != nil {
 		return false, err
@@ -289,13 +308,19 @@ func (w *replay) readArchive(ctx context.Context, base consumers.Config, monitor
 	if err != nil {
 		return false, err
 	}
-	found := false
+	var chosen []*lake.Archive
 	for _, id := range archived {
 		if !slices.Contains(w.kept.Streams, streamName(id)) {
 			continue
 		}
-		found = true
 		a := lake.OpenArchive(objects.archive, id)
+		a.Watch(share.more)
+		chosen = append(chosen, a)
+		if err := share.plan(ctx, a, w.kept.Start.Archive, w.kept.End); err != nil {
+			return false, err
+		}
+	}
+	for _, a := range chosen {
 		gaps, err := archiveGaps(ctx, a, w.kept.Start.Archive)
 		if err != nil {
 			return false, err
@@ -304,13 +329,13 @@ func (w *replay) readArchive(ctx context.Context, base consumers.Config, monitor
 			return false, err
 		}
 		cfg := base
-		cfg.Monitor = monitor()
-		complete, err := consumers.RunArchive(ctx, cfg, a)
+		cfg.Monitor = &consumers.Monitor{}
+		complete, err := consumers.RunArchive(ctx, cfg, watchedArchive{a, share})
 		if err != nil || !complete {
 			return false, err
 		}
 	}
-	if !found {
+	if len(chosen) == 0 {
 		return false, usagef("%s holds nothing of %v", filepath.Join(w.opts.Data, "archive"), w.kept.Streams)
 	}
 	return true, nil
@@ -334,23 +359,6 @@ func archiveGaps(ctx context.Context, a *lake.Archive, from time.Time) ([]consum
 		}
 	}
 	return gaps, nil
-}
-
-// readingOf adds up what monitors show. The position is that of the shard
-// which is farthest behind.
-func readingOf(monitors []*consumers.Monitor) reading {
-	var r reading
-	for _, m := range monitors {
-		h := m.Health()
-		r.events += h.Counts.Events
-		r.bytes += h.Counts.Bytes
-		for _, s := range h.Shards {
-			if at := s.Processed.Arrived; !at.IsZero() && (r.at.IsZero() || at.Before(r.at)) {
-				r.at = at
-			}
-		}
-	}
-	return r
 }
 
 // gaps shows what cannot be read, once, and keeps it for the answer.

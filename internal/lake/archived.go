@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -45,12 +46,26 @@ func folders(ctx context.Context, s blob.Store, prefix string) ([]string, error)
 type Archive struct {
 	store  blob.Store
 	stream string
+	watch  func(n int64)
 }
 
 // OpenArchive opens the archive of a stream, which is named by name and
 // creation time.
 func OpenArchive(archive blob.Store, stream string) *Archive {
 	return &Archive{store: archive, stream: stream}
+}
+
+// Watch has f told how many more bytes of objects Events has read, by the
+// goroutine that reads.
+func (a *Archive) Watch(f func(n int64)) { a.watch = f }
+
+// Size is how many bytes the objects have that Events would read.
+func (a *Archive) Size(ctx context.Context, shard string, from, to time.Time) (n int64, err error) {
+	objects, err := a.objects(ctx, shard)
+	for _, o := range between(objects, from, to) {
+		n += o.size
+	}
+	return n, err
 }
 
 // Stream is name and creation time of the stream.
@@ -67,6 +82,7 @@ type archiveObject struct {
 	key   string
 	n     int64
 	first time.Time
+	size  int64
 }
 
 func (a *Archive) objects(ctx context.Context, shard string) ([]archiveObject, error) {
@@ -79,7 +95,7 @@ func (a *Archive) objects(ctx context.Context, shard string) ([]archiveObject, e
 			return nil, err
 		}
 		for _, f := range found {
-			o := archiveObject{key: f.Key}
+			o := archiveObject{key: f.Key, size: f.Size}
 			var at string
 			if _, err := fmt.Sscanf(f.Key[len(prefix):], "%012d-%16s", &o.n, &at); err != nil {
 				return nil, fmt.Errorf("lake: archive: the name %s is not one of ours", f.Key)
@@ -120,18 +136,37 @@ func (a *Archive) Events(ctx context.Context, shard string, from, to time.Time) 
 			yield(nagare.Event{}, err)
 			return
 		}
-		for i, o := range objects {
-			if !from.IsZero() && i+1 < len(objects) && objects[i+1].first.Before(from.Add(-spread)) {
-				continue // and all of it arrived before the next one began
-			}
-			if !to.IsZero() && o.first.After(to.Add(spread)) {
-				return
-			}
+		for _, o := range between(objects, from, to) {
 			if !a.read(ctx, o.key, from, to, yield) {
 				return
 			}
 		}
 	}
+}
+
+// between are the objects that may have events of a time.
+func between(objects []archiveObject, from, to time.Time) []archiveObject {
+	for len(objects) > 1 && !from.IsZero() && objects[1].first.Before(from.Add(-spread)) {
+		objects = objects[1:] // all of it arrived before the next one began
+	}
+	for i, o := range objects {
+		if !to.IsZero() && o.first.After(to.Add(spread)) {
+			return objects[:i]
+		}
+	}
+	return objects
+}
+
+// A watched reader tells how much was read.
+type watched struct {
+	io.Reader
+	f func(n int64)
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	w.f(int64(n))
+	return n, err
 }
 
 func (a *Archive) read(ctx context.Context, key string, from, to time.Time, yield func(nagare.Event, error) bool) bool {
@@ -144,7 +179,11 @@ func (a *Archive) read(ctx context.Context, key string, from, to time.Time, yiel
 		return false
 	}
 	defer r.Close()
-	for ev, err := range ReadArchive(r) {
+	in := io.Reader(r)
+	if a.watch != nil {
+		in = watched{r, a.watch}
+	}
+	for ev, err := range ReadArchive(in) {
 		if err == nil {
 			err = ctx.Err()
 		}

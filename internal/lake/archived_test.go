@@ -71,6 +71,27 @@ func TestArchiveOfStream(t *testing.T) {
 			t.Errorf("from %s to %s: %s, want %s", c.from, c.to, s, c.want)
 		}
 	}
+	// What will be read is known before, and told while it is.
+	var read int64
+	watched := OpenArchive(w.archive, "nagare@1764000000")
+	watched.Watch(func(n int64) { read += n })
+	var last int64
+	for _, from := range []time.Time{{}, minute(10), minute(45)} {
+		size, err := watched.Size(ctx, shards[0], from, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = 0
+		for _, err := range watched.Events(ctx, shards[0], from, time.Time{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if size == 0 || read != size || last != 0 && size > last {
+			t.Errorf("from %s: %d bytes were read, %d announced, and %d from earlier on", from, read, size, last)
+		}
+		last = size
+	}
 	// Objects outside of the time are not even opened.
 	opened := 0
 	w.archive.Before = func(op, key string) error {
