@@ -1,6 +1,7 @@
 package kinesisd
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 )
@@ -44,10 +45,44 @@ const contentType = "application/x-amz-json-1.1"
 func (jsonFormat) contentType() string { return contentType }
 
 func (jsonFormat) decode(body []byte, in any) error {
+	if tooManyValues(body) {
+		return errorf(serialization, "The request has more than %d values", maxBodyValues)
+	}
 	if err := json.Unmarshal(body, in); err != nil {
 		return errorf(serialization, "The request is not the JSON of this call: %s", clip(err.Error()))
 	}
 	return nil
+}
+
+// tooManyValues says whether a body has more than maxBodyValues values, by
+// what stands between them, without decoding any. A body that is not JSON may
+// be told either.
+func tooManyValues(body []byte) bool {
+	n := 0
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case ',', ':', '[', '{':
+			if n++; n > maxBodyValues {
+				return true
+			}
+		case '"':
+			for i++; ; i++ {
+				end := bytes.IndexByte(body[i:], '"')
+				if end < 0 {
+					return false // it does not end: no JSON
+				}
+				i += end
+				slashes := 0
+				for body[i-1-slashes] == '\\' { // a quote comes before them
+					slashes++
+				}
+				if slashes%2 == 0 {
+					break
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (jsonFormat) encode(out any) ([]byte, error) { return json.Marshal(out) }

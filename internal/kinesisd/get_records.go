@@ -88,6 +88,11 @@ func (s *Server) writePage(w http.ResponseWriter, f format, sh *shard, p *page) 
 	}
 	end, encryption := mustEncode(f, rest), s.recordEncryption(sh.stream)
 	w.Header().Set("Content-Type", f.contentType())
+	if p.held != nil {
+		control := http.NewResponseController(w)
+		p.held.moving(func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) })
+		defer p.held.settled()
+	}
 	const chunk = 64 << 10
 	b := make([]byte, 0, min(2*chunk, 512+p.bytes()*3/2+len(p.records)*256))
 	b = f.head(b, len(p.records), end)
@@ -97,11 +102,23 @@ func (s *Server) writePage(w http.ResponseWriter, f format, sh *shard, p *page) 
 			if _, err := w.Write(b); err != nil {
 				return nil // the client is gone
 			}
+			if p.held != nil {
+				p.held.move(len(b))
+			}
 			b = b[:0]
 		}
 	}
 	_, _ = w.Write(f.foot(b, end))
 	return nil
+}
+
+// cost is about what the page takes in memory.
+func (p *page) cost() int {
+	n := 0
+	for i := range p.records {
+		n += p.records[i].size()
+	}
+	return n
 }
 
 func (p *page) bytes() int {

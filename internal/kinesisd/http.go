@@ -3,8 +3,6 @@ package kinesisd
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -110,14 +108,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amz-Id-2", rand.Text())
 	call, do, refusal := s.admit(r)
 	if refusal != nil {
-		w.Header().Set("Connection", "close") // the body is not read
+		s.turnAway(w, r, refusal)
 		writeError(w, call.format, refusal)
 		return
 	}
-	release, body, err := s.body(w, r, call.action)
-	defer release()
+	held, body, err := s.body(w, r, call.action)
+	defer held.drop()
 	if err != nil {
-		writeError(w, call.format, asAPI(err))
+		held.drop()
+		refusal := asAPI(err)
+		s.turnAway(w, r, refusal)
+		writeError(w, call.format, refusal)
 		return
 	}
 	call.body = body
@@ -200,44 +201,6 @@ func (s *Server) admit(r *http.Request) (call *request, do action, refusal *apiE
 	}
 	call.action = name
 	return call, do, nil
-}
-
-// body reads the request's body within its bounds of size, time and memory.
-// The memory is taken until release is called.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, name string) (release func(), body []byte, err error) {
-	limit := int64(maxOtherBody)
-	if name == "PutRecords" || name == "PutRecord" {
-		limit = maxPutBody
-	}
-	if r.ContentLength > limit {
-		return func() {}, nil, errorf(bodyTooLarge, "a %s is at most %d bytes", name, limit)
-	}
-	size := r.ContentLength
-	if size < 0 {
-		size = limit
-	}
-	if err := s.bodies.Acquire(r.Context(), size); err != nil {
-		return func() {}, nil, err
-	}
-	release = func() { s.bodies.Release(size) }
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyReadTimeout))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	in := http.MaxBytesReader(w, r.Body, limit)
-	if r.ContentLength >= 0 {
-		body = make([]byte, size)
-		_, err = io.ReadFull(in, body)
-	} else {
-		body, err = io.ReadAll(in)
-	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return release, nil, errorf(bodyTooLarge, "a %s is at most %d bytes", name, limit)
-	}
-	if err != nil {
-		return release, nil, errorf(serialization, "the body did not arrive")
-	}
-	return release, body, nil
 }
 
 // late is an answer that is held back, as a slow network would.

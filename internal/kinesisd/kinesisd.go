@@ -30,7 +30,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"modernc.org/sqlite"
 )
 
@@ -126,8 +125,8 @@ type Server struct {
 	lnTLS   net.Listener // nil without Config.ListenTLS
 	http    *http.Server
 	actions map[string]action
-	bodies  *semaphore.Weighted // bytes of request bodies in memory
-	pages   *semaphore.Weighted // bytes of records read from disk in memory
+	bodies  *memory // of request bodies
+	pages   *memory // of records read from disk
 	meta    *metadata
 	files   *fileCache
 	writer  *writer
@@ -170,8 +169,8 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log,
-		bodies: semaphore.NewWeighted(maxBodiesInMemory),
-		pages:  semaphore.NewWeighted(maxPagesInMemory),
+		bodies: newMemory(maxBodiesInMemory, maxCallInMemory),
+		pages:  newMemory(maxPagesInMemory, maxReadBytes),
 	}
 	s.stop, s.stopNow = context.WithCancel(context.Background())
 	s.actions = s.actionTable()

@@ -27,12 +27,18 @@ const (
 	maxPutBody = 16 << 20
 	// maxOtherBody is for every other call.
 	maxOtherBody = 64 << 10
-	// maxBodiesInMemory bounds the request bodies being read or worked on;
-	// more of them wait.
+	// maxBodiesInMemory bounds the request bodies being read or worked on,
+	// with what is decoded from them; more of them wait.
 	maxBodiesInMemory = 64 << 20
+	// maxCallInMemory is what one call may need of it: a whole body, and as
+	// much again of what is decoded from it.
+	maxCallInMemory = 2 * maxPutBody
 	// maxPagesInMemory bounds the records being read from disk for answers;
 	// more reads wait.
 	maxPagesInMemory = 64 << 20
+	// maxBodyValues bounds the values and names in a body; 500 records of a
+	// PutRecords have 4,000. A value of two bytes costs fifty when decoded.
+	maxBodyValues = 10_000
 	// maxEventBytes is the data of one event of a subscription, unless a
 	// single record is larger.
 	maxEventBytes = 1 << 20
@@ -43,6 +49,10 @@ const (
 	writeTimeout = 30 * time.Second
 	// bodyReadTimeout is for a client to send a body.
 	bodyReadTimeout = 30 * time.Second
+	// maxDiscard and discardTimeout bound what is read of a body only so that
+	// its sender comes to read why it is refused.
+	maxDiscard     = 64 << 20
+	discardTimeout = 10 * time.Second
 	// maxHoursPerRead bounds the files one read looks through. A read that
 	// found nothing in them answers without records but further on.
 	maxHoursPerRead = 32

@@ -16,7 +16,7 @@ type page struct {
 	ended   bool     // the shard is closed and this was its end
 	lag     int64    // milliseconds behind the newest record
 	changed <-chan struct{}
-	held    int64 // of Server.pages
+	held    *holding // of Server.pages; nil if it is in memory in any case
 }
 
 // read returns what follows a position in a shard. The caller must drop the
@@ -59,10 +59,12 @@ func (s *Server) read(ctx context.Context, sh *shard, after sequence, maxRecords
 
 // readDisk fills the page from the files, as far as a page goes.
 func (s *Server) readDisk(ctx context.Context, p *page, sh *shard, hours []*hour, last sequence, maxRecords, maxBytes int) error {
-	if err := s.pages.Acquire(ctx, int64(maxBytes)); err != nil {
+	p.held = s.pages.hold()
+	if err := p.held.take(ctx, int64(maxBytes)); err != nil {
 		return err
 	}
-	p.held = int64(maxBytes)
+	// Reading is short, sending may not be: it holds what was found.
+	defer func() { p.held.give(max(int64(maxBytes-p.cost()), 0)) }()
 	looked := 0
 	begin := max(p.next.hour(), sh.start.hour())
 	for _, h := range hours[sort.Search(len(hours), func(i int) bool { return hours[i].number >= begin }):] {
@@ -113,9 +115,8 @@ func (s *Server) readHour(ctx context.Context, p *page, sh *shard, number, from,
 
 // drop gives back what a page held.
 func (s *Server) drop(p *page) {
-	if p.held > 0 {
-		s.pages.Release(p.held)
-		p.held = 0
+	if p.held != nil {
+		p.held.drop()
 	}
 }
 

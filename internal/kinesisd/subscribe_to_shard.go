@@ -159,6 +159,9 @@ func (s *Server) send(ctx context.Context, out *eventWriter, sub *subscription, 
 		after = p.next
 		sent, quiet := p.bytes(), len(p.records) == 0 && !p.ended && !first
 		if !f.Mute && !quiet {
+			if p.held != nil {
+				p.held.moving(func() { _ = out.control.SetWriteDeadline(time.Unix(1, 0)) })
+			}
 			err = out.event("SubscribeToShardEvent", s.eventPayload(out.format, sh, p))
 		}
 		s.drop(p)
