@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nagare"
 	"nagare/ocsf"
 )
 
@@ -428,6 +429,60 @@ func TestWindow(t *testing.T) {
 	}
 	if d := cmp.Diff(map[string]int{"x": 2, "y": 1, "z": 1, "new": 1}, w.look().uids); d != "" {
 		t.Errorf("rows by uid after the child's commit (-want +got):\n%s", d)
+	}
+}
+
+// TestWindowBehindEmptyCommit: a parent was closed by a commit without events.
+// A repeat of what the parent had is found by a worker that opens the child
+// when that has commits of its own, and by one that opens the child of two
+// such parents.
+func TestWindowBehindEmptyCommit(t *testing.T) {
+	w := newWorld(t, newLayouts(t), 0)
+	open := func(shard string, parents ...string) *Committer {
+		t.Helper()
+		c, err := NewCommitter(Config{
+			App: "compact", Stream: "nagare@1764000000", Shard: shard, Parents: parents,
+			Coord: w.coord, Stage: w.stage, Lake: w.lake, Archive: w.archive, Tables: w.l.tables, Window: time.Hour,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	flush := func(c *Committer, closed bool, at time.Duration, uids ...string) {
+		t.Helper()
+		from := c.Item().To
+		// A worker that took the shard over and found only its end knows of no
+		// arrival.
+		b := &Batch{From: from, To: nagare.Position{Stream: c.cfg.Stream, Shard: c.cfg.Shard, Seq: from}, Closed: closed}
+		if len(uids) > 0 {
+			have := ""
+			if len(w.records) > 0 {
+				have = w.end()
+			}
+			w.add(start.Add(at), uids...)
+			b = w.batch(have, 1)
+			b.From, b.Closed = from, closed
+		}
+		if err := c.Flush(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := open("shardId-000000000001"), open("shardId-000000000002")
+	flush(one, false, 0, "x")
+	flush(one, true, 0)
+	flush(two, false, time.Minute, "y")
+	flush(two, true, 0)
+	child := func() *Committer { return open("shardId-000000000003", "shardId-000000000001", "shardId-000000000002") }
+	flush(child(), false, 2*time.Minute, "z")
+	flush(child(), true, 3*time.Minute, "x", "y", "z")
+	three := open("shardId-000000000004", "shardId-000000000005", "shardId-000000000003")
+	flush(three, false, 4*time.Minute, "x", "y", "z")
+	if d := cmp.Diff(map[string]int{"x": 1, "y": 1, "z": 1}, w.look().uids); d != "" {
+		t.Errorf("rows by uid (-want +got):\n%s", d)
 	}
 }
 

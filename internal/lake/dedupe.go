@@ -102,7 +102,9 @@ func (r *recent) load(ctx context.Context, it *Item) error {
 		if m.Last.After(newest) {
 			newest = m.Last
 		}
-		if m.Last.Before(newest.Add(-r.cfg.Window)) {
+		// A commit without events, as the one that closes a quiet shard often
+		// is, says nothing of when what is before it arrived.
+		if !m.Last.IsZero() && m.Last.Before(newest.Add(-r.cfg.Window)) {
 			continue // and what is before it arrived earlier
 		}
 		if m.IDs.Count > 0 {
