@@ -64,21 +64,29 @@ func (m *memory) hold() *holding {
 	return h
 }
 
+// small says whether a call is small with n more bytes. A part of the memory is
+// for such calls alone, so that they do not wait behind large ones.
+func (h *holding) small(n int64) bool { return h.held+n <= h.m.total/1024 }
+
 // fits says whether n more bytes may be given to a holding. The others never
 // hold more than total-reserve together: so the oldest always gets its reserve.
 func (m *memory) fits(h *holding, n int64) bool {
 	oldest := m.holders.Front()
-	if oldest == h.place {
+	others := m.used - oldest.Value.(*holding).held
+	switch {
+	case oldest == h.place:
 		return m.used+n <= m.total
+	case h.small(n):
+		return others+n <= m.total-m.reserve
 	}
-	return m.used+n <= m.total && m.used-oldest.Value.(*holding).held+n <= m.total-m.reserve
+	return others+n <= m.total-m.reserve-m.total/16
 }
 
 // take takes n more bytes, or waits for them until ctx ends.
 func (h *holding) take(ctx context.Context, n int64) error {
 	m := h.m
 	m.mu.Lock()
-	if m.fits(h, n) && (m.waiting.Len() == 0 || m.holders.Front() == h.place) {
+	if m.fits(h, n) && (m.waiting.Len() == 0 || m.holders.Front() == h.place || h.small(n)) {
 		m.used += n
 		h.held += n
 		m.mu.Unlock()

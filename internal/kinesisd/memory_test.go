@@ -53,17 +53,17 @@ func TestMemoryNeverStops(t *testing.T) {
 // given up, and lets those behind it go on.
 func TestMemoryForgetsWhoLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory(5, 5)
+		m := newMemory(1024, 944)
 		first, second, third := m.hold(), m.hold(), m.hold()
-		if err := first.take(t.Context(), 5); err != nil {
+		if err := first.take(t.Context(), 944); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error)
-		go func() { gone <- second.take(ctx, 5) }()
+		go func() { gone <- second.take(ctx, 80) }()
 		synctest.Wait()
 		got := make(chan error)
-		go func() { got <- third.take(t.Context(), 0) }()
+		go func() { got <- third.take(t.Context(), 2) }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
@@ -138,7 +138,7 @@ func TestStalledSendersHoldUpNobody(t *testing.T) {
 					t.Errorf("%d bytes, %v", len(body), err)
 				}
 				h.drop()
-				if d := time.Since(start); sent == 1 && d != 0 || d >= bodyReadTimeout/2 {
+				if d := time.Since(start); d != 0 {
 					t.Errorf("another call waited %s", d)
 				}
 				senders.Wait()
@@ -153,18 +153,18 @@ func TestStalledSendersHoldUpNobody(t *testing.T) {
 // TestSlowIsFineAlone cuts nobody off while there is room.
 func TestSlowIsFineAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory(5, 5)
+		m := newMemory(1024, 944)
 		h, other := m.hold(), m.hold()
 		cut := false
 		h.moving(func() { cut = true })
-		if err := h.take(t.Context(), 5); err != nil {
+		if err := h.take(t.Context(), 944); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
 		if cut {
 			t.Error("cut off though nobody waits")
 		}
-		go func() { _ = other.take(t.Context(), 5) }()
+		go func() { _ = other.take(t.Context(), 80) }()
 		time.Sleep(2 * slowLook)
 		synctest.Wait()
 		if !cut {
