@@ -81,6 +81,12 @@ func (d *dir) Put(ctx context.Context, key string, body Body) error {
 		return err
 	}
 	err := d.put(ctx, key, body)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.missed(err)
+		if e := os.MkdirAll(filepath.Join(d.root, tmpDir), 0o700); e == nil {
+			err = d.put(ctx, key, body)
+		}
+	}
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("blob: put %s: %w", key, err)
 	}
@@ -118,7 +124,7 @@ func (d *dir) put(ctx context.Context, key string, body Body) error {
 }
 
 // missed forgets what is known of folders when one of them is not there:
-// somebody removed it, and the next Put makes it again.
+// somebody removed it, and the next try makes it again.
 func (d *dir) missed(err error) {
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return

@@ -3,6 +3,7 @@ package blob_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"nagare/internal/blob"
@@ -57,4 +58,29 @@ func TestDirFolderRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	again("where a file was", "file/day/4")
+}
+
+// What is removed while the store is open is made again at once: the folder of
+// a key, that of what is being written, or the whole store.
+func TestDirRemoved(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "stage")
+	s, err := blob.Dir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), "a/b/before", blob.Bytes([]byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{"a/b", "a", ".tmp", ""} {
+		if err := os.RemoveAll(filepath.Join(root, gone)); err != nil {
+			t.Fatal(err)
+		}
+		key := "a/b/after-" + strings.ReplaceAll(strings.TrimPrefix(gone, "."), "/", "-") + "x"
+		if err := s.Put(t.Context(), key, blob.Bytes([]byte("x"))); err != nil {
+			t.Errorf("%q is gone: %v", gone, err)
+		}
+		if _, err := s.Head(t.Context(), key); err != nil {
+			t.Errorf("%q was gone: %v", gone, err)
+		}
+	}
 }
