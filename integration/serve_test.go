@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -174,7 +175,7 @@ func TestServeRefuses(t *testing.T) {
 		{"admin for everybody", none, []string{"--roles", "live", "--admin", "0.0.0.0:0"}, 2, "on loopback only"},
 		{"no region", none, []string{"--roles", "live", "--admin", "127.0.0.1:0"}, 2, "set AWS_REGION"},
 		{"a lease too short", open, []string{"--roles", "live", "--lease", "10ms"}, 2, "use 1s to 10m"},
-		{"a stream that is not there", nowhere, []string{"--roles", "live", "--admin", "127.0.0.1:0"}, 3, "look for stream nagare"},
+		{"a stream that is not there", nowhere, []string{"--roles", "live", "--admin", "127.0.0.1:0"}, 3, "does not answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.code == 3 && testing.Short() {
@@ -199,4 +200,59 @@ func TestServeRefuses(t *testing.T) {
 		t.Errorf("serve on a folder that up has: exit %d, want 2: %s", code, stderr)
 	}
 	p.stop()
+}
+
+// TestServeSaysWhenTheStreamIsAway: intake that acknowledges by the stream is
+// not ready while that is away, and is again when it is back.
+func TestServeSaysWhenTheStreamIsAway(t *testing.T) {
+	binary, dir := build(t), t.TempDir()
+	stream, listen, admin := freeAddress(t), freeAddress(t), freeAddress(t)
+	text := fmt.Sprintf("stream: {endpoint: 'http://%s'}\nsources: {okta: {auth: {kind: header, name: X-Nagare-Token, secret: 'env:OKTA_TOKEN'}}}\n", stream)
+	if err := os.WriteFile(filepath.Join(dir, "nagare.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	start := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(binary, args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "OKTA_TOKEN=sesame")
+		if args[2] == "serve" {
+			cmd.Stdout, cmd.Stderr = &log, &log
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill() })
+		return cmd
+	}
+	ready := func() (code int, body string) {
+		resp, err := http.Get("http://" + admin + "/readyz")
+		if err != nil {
+			return 0, ""
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	kinesis := []string{"--data", "stream", "kinesis", "--listen", stream}
+	server := start(kinesis...)
+	intake := start("--data", "work", "serve", "--roles", "ingest", "--listen", listen, "--admin", admin)
+	await(t, 60*time.Second, "intake to be ready", func() bool { code, _ := ready(); return code == http.StatusOK })
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	await(t, 60*time.Second, "intake to be not ready, with the reason", func() bool {
+		code, body := ready()
+		return code == http.StatusServiceUnavailable && strings.Contains(body, "stream nagare cannot be reached") ||
+			code == http.StatusServiceUnavailable && strings.Contains(body, "stream nagare-bulk cannot be reached")
+	})
+	start(kinesis...)
+	await(t, 60*time.Second, "intake to be ready again", func() bool { code, _ := ready(); return code == http.StatusOK })
+	_ = intake.Process.Signal(syscall.SIGTERM)
+	if err := intake.Wait(); err != nil {
+		t.Errorf("%v: %s", err, log.String())
+	}
 }
