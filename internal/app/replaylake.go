@@ -31,8 +31,11 @@ func (c *core) checkInto(o Options, into string) (string, error) {
 	for what, dir := range map[string]string{
 		"the lake of this pipeline": o.lakeDir(c.config.Lake.Dir), "its stage": filepath.Join(o.Data, "stage"),
 		"its archive": filepath.Join(o.Data, "archive"), "its streams": filepath.Join(o.Data, "kinesis"),
+		"a folder for large events": filepath.Join(o.Data, "claims"), "its spool": filepath.Join(o.Data, "spool"),
+		"its folder for what is being written": filepath.Join(o.Data, "tmp"), "its lake folder": filepath.Join(o.Data, "lake"),
+		"the folder of its large events": c.config.Objects.Claims,
 	} {
-		if overlap(into, dir) {
+		if dir != "" && overlap(into, dir) {
 			return "", usagef("--into %s: %s is %s: name an empty folder elsewhere", into, dir, what)
 		}
 	}
