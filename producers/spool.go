@@ -94,6 +94,7 @@ func (c SpoolConfig) withDefaults() SpoolConfig {
 type Spool struct {
 	cfg  SpoolConfig
 	lock *flock.Flock
+	id   string // see spoolID
 
 	ops  chan *spoolPut // bounded: Put waits
 	quit chan struct{}

@@ -32,8 +32,14 @@ func (s *Spool) load() error {
 		}
 		numbers[n] = name
 	}
-	marked, id := readMark(s.cfg.Dir)
-	s.committer.next = marked + 1
+	if s.id, err = spoolID(s.cfg.Dir); err != nil {
+		return err
+	}
+	next, marked, id, err := readMark(s.cfg.Dir, s.id)
+	if err != nil {
+		return err
+	}
+	s.committer.next = next
 	order := make([]int64, 0, len(numbers))
 	for n := range numbers {
 		order = append(order, n)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -241,7 +242,7 @@ func (s *Spool) writeMark() {
 	if number == 0 {
 		return
 	}
-	text := fmt.Sprintf("%d %d", number, id)
+	text := fmt.Sprintf("%d %d %s", number, id, s.id)
 	text = fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
 	err := s.cfg.fault("mark")
 	if err == nil {
@@ -255,16 +256,28 @@ func (s *Spool) writeMark() {
 	}
 }
 
-// readMark returns zeros if there is none, or a damaged one.
-func readMark(dir string) (number, id int64) {
+// readMark returns zeros if there is none, or a damaged one. One of another
+// spool, which would have events removed that nobody has sent, is refused; one
+// of an earlier version, which does not say whose it is, counts for the numbers
+// of files only.
+func readMark(dir, spool string) (next, number, row int64, err error) {
 	text, err := os.ReadFile(markPath(dir))
-	if err != nil || len(text) > 100 {
-		return 0, 0
+	if err != nil || len(text) > 200 {
+		return 1, 0, 0, nil
 	}
-	var sum uint32
-	if _, err := fmt.Sscanf(string(text), "%d %d %x", &number, &id, &sum); err != nil ||
-		crc32.Checksum(fmt.Appendf(nil, "%d %d", number, id), castagnoli) != sum {
-		return 0, 0
+	line := strings.TrimSuffix(string(text), "\n")
+	at := strings.LastIndexByte(line, ' ')
+	if at < 0 || fmt.Sprintf("%08x", crc32.Checksum([]byte(line[:at]), castagnoli)) != line[at+1:] {
+		return 1, 0, 0, nil
 	}
-	return number, id
+	var whose string
+	switch n, _ := fmt.Sscanf(line[:at], "%d %d %s", &number, &row, &whose); {
+	case n < 2:
+		return 1, 0, 0, nil
+	case n == 2:
+		return number + 1, 0, 0, nil
+	case whose != spool:
+		return 0, 0, 0, fmt.Errorf("%s is of another spool: remove it, and what is here is sent, some of it perhaps again", markPath(dir))
+	}
+	return number + 1, number, row, nil
 }
