@@ -139,6 +139,13 @@ func NewRaw(tables map[string]*Table, vars ...string) (*Raw, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CEL environment of mappings: %w", err)
 	}
+	ask, err := bounded(env)
+	if err == nil {
+		env, err = env.Extend(ask...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("CEL environment of mappings: %w", err)
+	}
 	r.env = env
 	return r, nil
 }

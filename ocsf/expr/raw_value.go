@@ -177,6 +177,12 @@ func (vars *RawVars) valueOf(v ref.Val) RawValue {
 	case *rowVal:
 		return rowJSON(v.row)
 	case traits.Lister:
+		if vars != nil {
+			if vars.Left -= countOf(v); vars.Left < 0 || countOf(v) > ProgramWork {
+				vars.Left = min(vars.Left, 0) - 1
+				return RawValue{}
+			}
+		}
 		var out []RawValue
 		for it := v.Iterator(); it.HasNext() == types.True; {
 			if e := vars.valueOf(it.Next()); e.Has() {

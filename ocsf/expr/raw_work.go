@@ -149,6 +149,11 @@ func (rawCosts) CallCost(function, _ string, args []ref.Val, result ref.Val) *ui
 		pattern, _ := args[1].(types.String)
 		text, _ := args[0].(types.String)
 		cost += PatternCost(string(text), int64(len(pattern)))
+	case "_+_":
+		if size(result) == 0 {
+			return nil
+		}
+		cost += size(result) / bytesAUnit
 	case "split":
 		// As many turns may a loop over the parts have: see rawIterator.Next.
 		if parts, ok := result.(traits.Sizer); ok {
