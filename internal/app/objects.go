@@ -132,7 +132,23 @@ func (deadCollector) Describe(ch chan<- *prometheus.Desc) { ch <- deadDesc }
 
 // Collect implements prometheus.Collector.
 func (c deadCollector) Collect(ch chan<- prometheus.Metric) {
+	kinds := map[lake.DeadKind]int64{}
 	for k, n := range c.stats.Lake.DeadKinds() {
-		ch <- prometheus.MustNewConstMetric(deadDesc, prometheus.CounterValue, float64(n), strings.ToValidUTF8(k.Source, "?"), strings.ToValidUTF8(k.Reason, "?"))
+		kinds[lake.DeadKind{Source: label(k.Source), Reason: label(k.Reason)}] += n
 	}
+	for k, n := range kinds {
+		ch <- prometheus.MustNewConstMetric(deadDesc, prometheus.CounterValue, float64(n), k.Source, k.Reason)
+	}
+}
+
+// maxLabel bounds a label in bytes.
+const maxLabel = 64
+
+// label makes a label of a text that came with an event: whoever writes to the
+// stream chooses it. How many there are is bounded where they are counted.
+func label(s string) string {
+	if len(s) > maxLabel {
+		return "other"
+	}
+	return strings.ToValidUTF8(s, "?")
 }
