@@ -174,6 +174,9 @@ func (d *drift) delivery(body []byte) {
 			continue
 		}
 		for i, c := range changes {
+			if len(c.value) > 1000 && d.seen[p.path] > 1 {
+				continue // a path is long in one class as in another
+			}
 			if d.seen[p.path] > 1 && (i+d.seen[p.path])%5 != 0 || testing.Short() && (i+p.start)%4 != 0 {
 				continue
 			}
