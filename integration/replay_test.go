@@ -175,7 +175,7 @@ func TestAnswers(t *testing.T) {
 	if _, err := text.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"nagare_intake_events_total", "nagare_live_events_total", "nagare_lake_rows_total", "nagare_consumer_lag_seconds"} {
+	for _, name := range []string{"nagare_intake_events_total", "nagare_live_events_total", "nagare_lake_rows_total", "nagare_consumer_lag_seconds", `nagare_ack_events_total{by="kinesis",stream="nagare"}`} {
 		if !strings.Contains(text.String(), name) {
 			t.Errorf("/metrics lacks %s", name)
 		}

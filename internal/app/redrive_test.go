@@ -144,8 +144,17 @@ func TestRedriveOutcomes(t *testing.T) {
 		letter(3, "okta", "too-large", "{"), letter(4, "unknown", "bad-kpl", "x"), letter(5, "unknown", "bad-frame", string(good)), cut, letter(7, "unknown", "bad-frame", "NGR1x"), bulk)
 	d, put := newRedrive(t, dir, &calls{})
 	d.landed = nil
+	// A dry run says the same of each, and does nothing.
+	dry := *d
+	dry.DryRun, dry.chosen = true, map[string]lake.ID{}
+	if err := dry.run(t.Context()); err != nil || len(put) > 0 {
+		t.Fatalf("a dry run: %v, put %v", err, put)
+	}
 	if err := d.run(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff(dry.counts, d.counts); diff != "" {
+		t.Errorf("outcomes (-dry run +run): %s", diff)
 	}
 	got := map[string]string{}
 	for _, o := range d.out.objects {

@@ -86,7 +86,10 @@ func Replay(ctx context.Context, o Options, r ReplayOptions) (err error) {
 		defer unlock()
 	}
 	if err := w.row(ctx, start, end, now); err != nil {
-		return err
+		if ctx.Err() != nil {
+			return stopped(ctx)
+		}
+		return away(err)
 	}
 	if w.kept.State == replayDone {
 		fmt.Fprintf(r.Progress, "replay %s was done at %s: from %s to %s; --restart begins anew, --name NAME begins another\n",
