@@ -39,7 +39,7 @@ func TestStreamElsewhere(t *testing.T) {
 	})
 	command(t, binary, with("checkpoints", "list")...)
 	held := filepath.Join(dir, "server")
-	if code, _, stderr := run(binary, "--data", held, "up"); code == 0 || !strings.Contains(string(stderr), fmt.Sprintf("process %d (nagare kinesis) holds %s", server.Process.Pid, held)) {
+	if code, _, stderr := run(binary, "--data", held, "up"); code == 0 || !strings.Contains(string(stderr), fmt.Sprintf("process %d (nagare kinesis", server.Process.Pid)) || !strings.Contains(string(stderr), "holds "+held+", and other commands") {
 		t.Errorf("up beside kinesis: exit %d: %s", code, stderr)
 	}
 	_ = server.Process.Signal(syscall.SIGTERM)

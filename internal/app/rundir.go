@@ -73,7 +73,7 @@ func heldBy(dir string) string {
 	switch command {
 	case "up":
 		return who + " and has not started yet: wait until it has"
-	case "kinesis":
+	case "kinesis", "kinesis run":
 		return who + ", and other commands cannot use a folder beside it: stop it, or name another folder with --data; " +
 			"to work on its streams, set stream.endpoint to the address that it printed"
 	}
