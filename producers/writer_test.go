@@ -486,6 +486,9 @@ func TestWriterClaims(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a folder would be made again
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeStream(t, 1)
 		write(t, f, WriterConfig{Claims: claims}, func(ctx context.Context, w *Writer) {
