@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/decls"
 	"github.com/google/cel-go/common/functions"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
@@ -77,7 +78,9 @@ func bounded(env *cel.Env) ([]cel.EnvOption, error) {
 		for _, b := range bindings {
 			do[b.Operator] = anyArity(b)
 		}
-		var overloads []cel.FunctionOpt
+		// What is called checks its arguments, as much as cel-go wants it to: a
+		// list of one text may be flattened.
+		overloads := []cel.FunctionOpt{decls.DisableTypeGuards(true)}
 		for _, o := range fn.OverloadDecls() {
 			call := do[o.ID()]
 			if call == nil {
