@@ -58,16 +58,16 @@ type mapSummary struct {
 	// Incomplete counts events that lacked what their class requires and
 	// became base events; TimeSuspect those without a believable time;
 	// TimeUnit OCSF events whose time was not in milliseconds; Duplicates members of objects that a later one of the same name replaced.
-	Incomplete  int64            `json:"incomplete"`
-	TimeSuspect int64            `json:"time_suspect"`
+	Incomplete  int64 `json:"incomplete"`
+	TimeSuspect int64 `json:"time_suspect"`
 	// Truncated counts unmapped fields that were cut or left out at the bounds,
 	// NotUTF8 events with bytes that are no UTF-8.
-	Truncated int64 `json:"truncated"`
-	NotUTF8   int64 `json:"not_utf8"`
-	TimeUnit    int64            `json:"time_unit,omitempty"`
-	Duplicates  int64            `json:"duplicates"`
-	Dead        map[string]int64 `json:"dead"`
-	MBPerS      float64          `json:"mb_per_s"`
+	Truncated  int64            `json:"truncated"`
+	NotUTF8    int64            `json:"not_utf8"`
+	TimeUnit   int64            `json:"time_unit,omitempty"`
+	Duplicates int64            `json:"duplicates"`
+	Dead       map[string]int64 `json:"dead"`
+	MBPerS     float64          `json:"mb_per_s"`
 }
 
 // add adds what a source's mapping counted. mapped is the number of fields
