@@ -52,7 +52,7 @@ func TestFormatVersion1(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"streams.db", filepath.Base(hourPath(dir, 2))} {
+	for _, name := range []string{"streams.db", filepath.Base(hourPath(dir, 3))} {
 		edit(t, filepath.Join(dir, name), `PRAGMA user_version = 3`)
 		if s, err := Open(Config{Dir: dir, now: clock.now}); err == nil {
 			_ = s.Close()

@@ -11,7 +11,7 @@ import (
 func (w *writer) rollIfDue(at int64) error {
 	span := w.s.cfg.FileSpan.Milliseconds()
 	spanOver := w.hour.first != 0 && w.hour.first/max(span, 1) != at/max(span, 1)
-	if !spanOver && w.place < maxPlace-(1<<20) {
+	if !spanOver && w.place < startPlace {
 		return nil
 	}
 	if err := w.file.end(); err != nil {

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
 	"modernc.org/sqlite"
@@ -83,7 +81,8 @@ func (s *Server) load() error {
 		return err
 	}
 	w := &writer{s: s, ops: make(chan *operation, maxQueued), quit: make(chan struct{}), done: make(chan struct{}), broken: make(chan struct{})}
-	if len(hours) == 0 {
+	first := len(hours) == 0
+	if first {
 		h := &hour{}
 		if err := s.meta.change(func(tx *sql.Tx) error { return insertHour(tx, h) }); err != nil {
 			return err
@@ -97,8 +96,14 @@ func (s *Server) load() error {
 		}
 		w.lastAt = max(w.lastAt, h.last)
 	}
+	s.streams = streams
 	if err := s.removeStrays(hours); err != nil {
 		return err
+	}
+	if !first {
+		if err := s.lookAtNewest(w.hour.number); err != nil {
+			return err
+		}
 	}
 	if w.file, err = openHour(hourPath(s.cfg.Dir, w.hour.number)); err != nil {
 		return err
@@ -107,6 +112,9 @@ func (s *Server) load() error {
 		return errors.Join(err, w.file.close())
 	}
 	w.lastAt = max(w.lastAt, w.hour.last)
+	if !first {
+		w.place = max(w.place, startPlace)
+	}
 	for _, st := range streams {
 		for _, sh := range st.shards {
 			for _, q := range []sequence{sh.start, sh.end} {
@@ -125,26 +133,8 @@ func (s *Server) load() error {
 			sh.tail.after = sh.last
 		}
 	}
-	s.streams, s.hours, s.writer = streams, hours, w
+	s.hours, s.writer = hours, w
 	go w.run()
-	return nil
-}
-
-// removeStrays removes files that a crash left between being struck off the
-// list and being removed.
-func (s *Server) removeStrays(hours []*hour) error {
-	names, err := filepath.Glob(filepath.Join(s.cfg.Dir, "records-*.db"))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if !slices.ContainsFunc(hours, func(h *hour) bool { return hourPath(s.cfg.Dir, h.number) == name }) {
-			s.log.Info("removing records past retention", "file", name)
-			if err := removeHour(name); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 
