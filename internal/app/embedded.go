@@ -114,6 +114,24 @@ func (d *dataDir) close() (err error) {
 	return err
 }
 
+// watch returns an error when the embedded server ends before ctx does: nothing
+// that is left of the process could go on without it.
+func (d *dataDir) watch(ctx context.Context) error {
+	if d.server == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-d.served:
+		d.served <- err // close waits for it too
+		if err == nil {
+			err = errors.New("its server has ended")
+		}
+		return err
+	}
+}
+
 // client is a Kinesis client for the folder's streams.
 func (d *dataDir) client() *kinesis.Client { return kinesis.NewFromConfig(d.aws) }
 

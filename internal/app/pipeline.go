@@ -230,6 +230,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		}
 		return nil
 	})
+	front.Go(func() error { return must("embedded stream", p.data.watch(serving)) })
 	if p.ingest && p.needsStream() {
 		front.Go(func() error { p.reach.look(serving, p.aws, names); return nil })
 	}
