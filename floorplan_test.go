@@ -18,6 +18,7 @@ import (
 var floor = map[string]int{
 	".":                 0,
 	"ocsf":              1,
+	"internal/walcheck": 0,
 	"internal/frame":    1,
 	"internal/coord":    1,
 	"internal/blob":     1,
