@@ -56,7 +56,7 @@ func TestReplayAlertsKills(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, said)
 	}
 	took := time.Since(began)
-	kills := 0
+	kills, done := 0, false
 	for _, percent := range []time.Duration{40, 55, 65, 75} { // any moment will do
 		cmd := exec.Command(binary, replay("cut")...)
 		if err := cmd.Start(); err != nil {
@@ -69,6 +69,7 @@ func TestReplayAlertsKills(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			done = true // it was faster than before
 		case <-time.After(took * percent / 100):
 			_ = cmd.Process.Kill()
 			<-over
@@ -80,7 +81,7 @@ func TestReplayAlertsKills(t *testing.T) {
 	}
 	t.Logf("%d kills, then %d of %d matches are there", kills, total(list("--origin", "replay:cut")), events)
 	// Its summary is that of all its runs.
-	if code, _, said := run(binary, replay("cut")...); code != 0 || !summary.Match(said) {
+	if code, _, said := run(binary, replay("cut")...); code != 0 || !summary.Match(said) && !(done && bytes.Contains(said, []byte("was done at"))) {
 		t.Fatalf("exit %d, want %d matches: %s", code, events, said)
 	}
 	whole := list("--origin", "replay:whole")

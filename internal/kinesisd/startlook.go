@@ -1,12 +1,14 @@
 package kinesisd
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"nagare/internal/walcheck"
 )
@@ -16,6 +18,28 @@ import (
 // a start never goes on in a file whose end it would have to trust; the next
 // record begins another one.
 const startPlace = maxPlace - 1<<20
+
+// passNumbers lets the list give no number that a file in the folder has, or had
+// before it was set aside: a list that has lost its log has lost its count too.
+func (s *Server) passNumbers() error {
+	names, err := os.ReadDir(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	var highest, n int64
+	for _, e := range names {
+		if _, err := fmt.Sscanf(strings.TrimPrefix(e.Name(), "damaged-"), "records-%d.db", &n); err == nil && n < maxHour/2 { // a name that is none of ours uses nothing up
+			highest = max(highest, n)
+		}
+	}
+	return s.meta.change(func(tx *sql.Tx) error {
+		if _, err := tx.Exec(`INSERT INTO sqlite_sequence (name, seq) SELECT 'hours', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'hours')`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE sqlite_sequence SET seq = ? WHERE name = 'hours' AND seq < ?`, highest, highest)
+		return err
+	})
+}
 
 // lookAtNewest looks at the newest file of records before SQLite does, which
 // takes a damaged log for one that a crash cut short, and leaves out every

@@ -164,3 +164,35 @@ func TestStrayFile(t *testing.T) {
 		}
 	}
 }
+
+// TestLostList removes the log of the list behind a server that crashed: the
+// file that it has lost is set aside, and its numbers are not given again.
+func TestLostList(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	must(t, s, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	put(t, s, "first file")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Config{Dir: dir})
+	last := put(t, s, "second file")
+	dir = crashed(t, dir)
+	if err := os.Remove(filepath.Join(dir, "streams.db-wal")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // also when it has been set aside before
+		s = open(t, Config{Dir: dir})
+		next := put(t, s, "new")
+		if nagare.CompareSeq(next, last) <= 0 {
+			t.Errorf("the number %s was given after %s", next, last)
+		}
+		last = next
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "damaged-"+filepath.Base(hourPath("", 2)))); err != nil {
+		t.Error(err)
+	}
+}

@@ -81,6 +81,9 @@ func (s *Server) load() error {
 		return err
 	}
 	w := &writer{s: s, ops: make(chan *operation, maxQueued), quit: make(chan struct{}), done: make(chan struct{}), broken: make(chan struct{})}
+	if err := s.passNumbers(); err != nil {
+		return err
+	}
 	first := len(hours) == 0
 	if first {
 		h := &hour{}
