@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/term"
-
 	"nagare"
 	"nagare/consumers"
 	"nagare/internal/config"
@@ -72,11 +70,11 @@ func LakeRebuild(ctx context.Context, o Options, r LakeRebuildOptions) (err erro
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	seen := &seenObjects{}
-	stop := seen.show(ctx, r.Progress)
+	var seen atomic.Int64
+	stop := showLines(ctx, r.Progress, func() string { return fmt.Sprintf("%d objects were looked at", seen.Load()) })
 	ledger, err := lake.NewRebuild(ctx, lake.RebuildConfig{
 		App: compactApp, Coord: store, Stage: objects.stage, Lake: objects.lake, Archive: objects.archive, DryRun: r.DryRun,
-		Seen: func(n int) { seen.n.Store(int64(n)) },
+		Seen: func(n int) { seen.Store(int64(n)) },
 	})
 	stop()
 	if err != nil {
@@ -87,7 +85,7 @@ func LakeRebuild(ctx context.Context, o Options, r LakeRebuildOptions) (err erro
 			return err
 		}
 	}
-	return rebuildLedger(ctx, r, ledger, seen.n.Load())
+	return rebuildLedger(ctx, r, ledger, seen.Load())
 }
 
 // noneRuns refuses while a worker of the lake renews a lease.
@@ -148,41 +146,6 @@ func rebuildLedger(ctx context.Context, r LakeRebuildOptions, ledger *lake.Rebui
 		return &Found{fmt.Sprintf("%d shards were refused", n)}
 	}
 	return nil
-}
-
-// seenObjects is how many objects were looked at.
-type seenObjects struct{ n atomic.Int64 }
-
-// show shows it, now and then, until the returned function is called.
-func (s *seenObjects) show(ctx context.Context, w io.Writer) (stop func()) {
-	f, ok := w.(*os.File)
-	tty := ok && term.IsTerminal(int(f.Fd()))
-	every, format := plainLine, "%d objects were looked at\n"
-	if tty {
-		every, format = terminalLine, "\r\x1b[K%d objects were looked at"
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				if tty {
-					fmt.Fprint(w, "\r\x1b[K")
-				}
-				return
-			case <-tick.C:
-				fmt.Fprintf(w, format, s.n.Load())
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
 }
 
 // plainConfig reads the configuration for commands that need no mapping to

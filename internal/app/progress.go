@@ -44,13 +44,19 @@ const (
 
 // show shows what read says until the returned function is called.
 func (p *progress) show(ctx context.Context, w io.Writer, read func() reading) (stop func()) {
+	p.began = time.Now()
+	return showLines(ctx, w, func() string { return p.line(read(), time.Now()) })
+}
+
+// showLines shows what line says, now and then, until the returned function is
+// called.
+func showLines(ctx context.Context, w io.Writer, line func() string) (stop func()) {
 	f, ok := w.(*os.File)
 	tty := ok && term.IsTerminal(int(f.Fd()))
 	every, format := plainLine, "%s\n"
 	if tty {
 		every, format = terminalLine, "\r\x1b[K%s"
 	}
-	p.began = time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -65,7 +71,7 @@ func (p *progress) show(ctx context.Context, w io.Writer, read func() reading) (
 				}
 				return
 			case <-tick.C:
-				fmt.Fprintf(w, format, p.line(read(), time.Now()))
+				fmt.Fprintf(w, format, line())
 			}
 		}
 	}()

@@ -64,7 +64,7 @@ func TestDamagedLog(t *testing.T) {
 		}, records * 8 / 10, "log of the newest records is damaged"},
 		"the log": {func(dir string) error {
 			return os.Remove(filepath.Join(dir, newest+"-wal"))
-		}, 0, ""},
+		}, 0, "log of the newest records is damaged"},
 		"half of the log": {func(dir string) error {
 			path := filepath.Join(dir, newest+"-wal")
 			info, err := os.Stat(path)
@@ -86,20 +86,11 @@ func TestDamagedLog(t *testing.T) {
 			if nagare.CompareSeq(next, last) <= 0 {
 				t.Errorf("the number %s was given after %s", next, last)
 			}
-			if !strings.Contains(log.String(), c.said) {
-				t.Errorf("the log does not say %q:\n%s", c.said, log.String())
+			if errors := strings.Contains(log.String(), "level=ERROR"); errors != (c.said != "") || !strings.Contains(log.String(), c.said) {
+				t.Errorf("the log should say %q:\n%s", c.said, log.String())
 			}
-			p, err := s.read(t.Context(), s.streams["s"].shards[0], 0, 2*records, 10<<20)
-			if err != nil && c.served == records {
-				t.Fatal(err)
-			}
-			if err == nil {
-				defer s.drop(p)
-				if len(p.records) < c.served+1 && c.served == records {
-					t.Errorf("%d records, want %d and the new one", len(p.records), c.served)
-				}
-			}
-			// A damaged record stops a page, so count from both of its sides.
+			// A damaged record stops a page: go on behind it, and then in the
+			// new record's file.
 			served := 0
 			for at := sequence(0); ; {
 				p, err := s.read(t.Context(), s.streams["s"].shards[0], at, 1, 10<<20)
